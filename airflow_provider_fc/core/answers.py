@@ -1,0 +1,134 @@
+"""Error answers -> the right exception, whatever generation, gateway or proxy they come from.
+
+Sources: page "Error codes" (both generations); fc-go-sdk error.go and alibabacloud_fc20230330 for the spellings of the
+body's keys. Codes are matched by suffix or prefix and the HTTP status as well, because many codes have no documented
+status and names differ between the generations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from airflow_provider_fc.core.errors import (
+    AccessDeniedError,
+    AlreadyCompletedError,
+    AlreadyExistsError,
+    ApiError,
+    NotFoundError,
+    UnavailableError,
+)
+from airflow_provider_fc.core.http import HttpResponse, http_date
+
+_THROTTLED = ("Throttling", "ResourceExhausted", "ResourceThrottled", "ServiceUnavailable", "ServerBusy")
+# A second use of a nonce means that a connection repeated our bytes; the next attempt is signed anew.
+_REPEATED = ("SignatureNonceUsed", "ConcurrentUpdateError")
+_REFUSED = ("AccessDenied", "InvalidAccessKeyI", "Signature", "InvalidSecurityToken", "InvalidTimeStamp", "Forbidden")
+
+# The first row that fits decides.
+_KINDS: tuple[tuple[Callable[[int, str], bool], type[ApiError]], ...] = (
+    (lambda status, code: code.startswith(_THROTTLED + _REPEATED), UnavailableError),
+    (lambda status, code: status in (408, 425, 429, 499) or status >= 500, UnavailableError),
+    (lambda status, code: code.endswith("AlreadyExists"), AlreadyExistsError),
+    (lambda status, code: code.endswith("AlreadyCompleted"), AlreadyCompletedError),
+    (lambda status, code: code.endswith("NotFound"), NotFoundError),
+    (lambda status, code: status in (401, 403) or code.startswith(_REFUSED), AccessDeniedError),
+    (lambda status, code: status == 404, NotFoundError),
+    (lambda status, code: status == 409, AlreadyExistsError),
+    (lambda status, code: status == 412, AlreadyCompletedError),
+)
+
+_HINTS = {
+    "InvalidAccessKeyI": "the AccessKey ID is unknown or disabled",
+    "Signature": "the AccessKey secret does not fit, or the endpoint belongs to another account or region",
+    "InvalidSecurityToken": "the STS token is wrong or has expired",
+    "InvalidTimeStamp": "the clock of this machine is wrong",
+    "AccessDenied": "the identity lacks the RAM permission for this operation",
+    "FunctionNotFound": "check function_name, qualifier and the connection's region",
+    "EntityTooLarge": "an asynchronous payload may have 128 KB; pass a reference to larger data",
+    "ServiceNotFound": "check service_name and the connection's region",
+}
+
+_LONGEST_WAIT = 60.0
+"""Seconds; a longer wish of the server's is cut to this."""
+
+
+class _ErrorBody(msgspec.Struct):
+    code: str | None = None
+    message: str | None = None
+    request_id: str | None = None
+
+
+_SPELLINGS = {
+    "code": ("Code", "code", "ErrorCode", "errorCode"),
+    "message": ("Message", "message", "ErrorMessage", "errorMessage"),
+    "request_id": ("RequestId", "RequestID", "requestId"),
+}
+
+
+def error_from(operation: str, response: HttpResponse, *, redact: Callable[[str], str], now: datetime) -> ApiError:
+    """Build the exception for an answer that is not 2xx.
+
+    :param redact: takes secrets out of text; servers quote what was signed when a signature does not match.
+    :param now: our clock, to be compared with the server's.
+    """
+    body = _body(response.body)
+    code = body.code or ""
+    headers = response.headers
+    kind = next((kind for fits, kind in _KINDS if fits(response.status, code)), ApiError)
+    hints = [next((hint for start, hint in _HINTS.items() if code.startswith(start)), "")]
+    if 300 <= response.status < 400:
+        hints.append("redirects are not followed, since they would take the signature elsewhere; check the endpoint")
+    if kind is AccessDeniedError:
+        hints.append(_clocks(headers.get("date"), now))
+    return kind(
+        operation,
+        response.status,
+        body.code,
+        redact(body.message or ("" if body.code else "the body is not an error of Function Compute"))[:500],
+        body.request_id or headers.get("x-fc-request-id") or headers.get("x-acs-request-id"),
+        hint="; ".join(filter(None, hints)) or None,
+        retry_after=_retry_after(response, now),
+    )
+
+
+def _body(body: bytes) -> _ErrorBody:
+    """All known spellings; a proxy's HTML page reads as an empty error."""
+    try:
+        fields = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return _ErrorBody()
+    if not isinstance(fields, dict):
+        return _ErrorBody()
+    return _ErrorBody(
+        **{
+            name: next((value for key in keys if isinstance(value := fields.get(key), str) and value), None)
+            for name, keys in _SPELLINGS.items()
+        }
+    )
+
+
+def _clocks(date: str | None, now: datetime) -> str:
+    server = http_date(date)
+    if server is None or abs((server - now).total_seconds()) < 60:
+        return ""
+    return (
+        f"the server's clock says {server:%Y-%m-%dT%H:%M:%SZ}, this machine's {now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    )
+
+
+def _retry_after(response: HttpResponse, now: datetime) -> float | None:
+    """Seconds to wait: ``Retry-After`` (seconds or a date) or ``x-acs-retry-after`` (ms, tea_openapi), capped."""
+    text = response.headers.get("retry-after", "")
+    milliseconds = response.headers.get("x-acs-retry-after", "")
+    if text.isdecimal():
+        seconds = float(text)
+    elif milliseconds.isdecimal():
+        seconds = float(milliseconds) / 1000
+    elif date := http_date(text):
+        seconds = (date - (http_date(response.headers.get("date")) or now)).total_seconds()
+    else:
+        return None
+    return min(max(seconds, 0.0), _LONGEST_WAIT)

@@ -1,0 +1,186 @@
+"""The three API generations as one table.
+
+Sources: the operation pages of each version and the official SDKs (aliyun-fc2 and fc-go-sdk for 2016-08-15,
+alibabacloud_fc_open20210406, alibabacloud_fc20230330). Where a page and an SDK disagree the SDK is followed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from airflow_provider_fc.core.errors import ParameterError
+from airflow_provider_fc.core.signing import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """How one API version spells what all of them can do.
+
+    :param qualifier_in_path: ``service.qualifier`` in the path; otherwise a ``qualifier`` query parameter.
+    :param collection: path segment under which a function's invocations live.
+    :param stop_suffix: what stopping appends to the path of the invocation.
+    :param prefix_parameter: query parameter of the id prefix.
+    :param invocation_id_header: header that carries the id of an invocation to start.
+    :param enable_header: header that asks for a queryable invocation where the function is not in task mode.
+    :param actions: names of the operations, also sent as ``x-acs-action``.
+    """
+
+    version: str
+    signature: Signature
+    has_services: bool
+    qualifier_in_path: bool
+    collection: str
+    stop_suffix: str
+    prefix_parameter: str
+    invocation_id_header: str
+    enable_header: str | None
+    actions: Mapping[str, str]
+
+
+_STATEFUL_ACTIONS = {
+    "list": "ListStatefulAsyncInvocations",
+    "get": "GetStatefulAsyncInvocation",
+    "stop": "StopStatefulAsyncInvocation",
+    "invoke": "InvokeFunction",
+}
+
+APIS: dict[str, Api] = {
+    api.version: api
+    for api in (
+        Api(
+            version="2016-08-15",
+            signature="FC",
+            has_services=True,
+            qualifier_in_path=True,
+            collection="stateful-async-invocations",
+            stop_suffix="",
+            prefix_parameter="invocationIdPrefix",
+            invocation_id_header="x-fc-stateful-async-invocation-id",
+            enable_header=None,
+            actions=_STATEFUL_ACTIONS,
+        ),
+        Api(
+            version="2021-04-06",
+            signature="ACS3",
+            has_services=True,
+            qualifier_in_path=False,
+            collection="stateful-async-invocations",
+            stop_suffix="",
+            prefix_parameter="invocationIdPrefix",
+            invocation_id_header="x-fc-stateful-async-invocation-id",
+            enable_header="x-fc-stateful-async-invocation-enable",
+            actions=_STATEFUL_ACTIONS,
+        ),
+        Api(
+            version="2023-03-30",
+            signature="ACS3",
+            has_services=False,
+            qualifier_in_path=False,
+            collection="async-tasks",
+            stop_suffix="/stop",
+            prefix_parameter="prefix",
+            invocation_id_header="x-fc-async-task-id",
+            enable_header=None,
+            actions={
+                "list": "ListAsyncTasks",
+                "get": "GetAsyncTask",
+                "stop": "StopAsyncTask",
+                "invoke": "InvokeFunction",
+            },
+        ),
+    )
+}
+
+DEFAULT_VERSIONS = {True: "2016-08-15", False: "2023-03-30"}
+"""The version used with and without a service name."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRef:
+    """Which function, in whose terms: a service name means FC 2.0, none means FC 3.0."""
+
+    api: Api
+    function_name: str
+    service_name: str | None = None
+    qualifier: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Decoded path of the function, version prefix included (all SDKs send it; the 2016 pages leave it out)."""
+        function = f"/functions/{self.function_name}"
+        if not self.api.has_services:
+            return f"/{self.api.version}{function}"
+        in_path = f".{self.qualifier}" if self.api.qualifier_in_path and self.qualifier else ""
+        return f"/{self.api.version}/services/{self.service_name}{in_path}{function}"
+
+    @property
+    def query(self) -> dict[str, str]:
+        if self.qualifier and not self.api.qualifier_in_path:
+            return {"qualifier": self.qualifier}
+        return {}
+
+
+def function_ref(
+    function_name: object,
+    service_name: object = None,
+    qualifier: object = None,
+    *,
+    api_version: str | None = None,
+) -> FunctionRef:
+    """Check the names and choose the API version: a service name means FC 2.0, none means FC 3.0.
+
+    ``service_name`` and ``qualifier`` count as absent when they are ``None``, empty or the text ``None``, which is what
+    a template renders for a missing value.
+
+    :raises ParameterError: a name that FC cannot have (pages "CreateService", "CreateFunction", "CreateAlias"), or an
+        ``api_version`` of the other generation.
+    """
+    service = _optional(service_name)
+    if api_version is not None and APIS[api_version].has_services != (service is not None):
+        raise ParameterError(
+            "service_name",
+            f"{service!r} does not fit api_version {api_version!r} of the connection: "
+            + (
+                "FC 2.0 addresses functions by service, so give service_name"
+                if service is None
+                else "FC 3.0 has no services"
+            )
+            + ", or remove api_version from the connection's extra",
+        )
+    return FunctionRef(
+        api=APIS[api_version or DEFAULT_VERSIONS[service is not None]],
+        function_name=_name("function_name", function_name, 64),
+        service_name=None if service is None else _name("service_name", service, 128),
+        qualifier=_qualifier(qualifier),
+    )
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_QUALIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")  # an alias, LATEST, or a version number
+
+
+def _optional(value: object) -> object:
+    return None if value is None or value in ("", "None") else value
+
+
+def _name(parameter: str, value: object, longest: int) -> str:
+    if _optional(value) is None:
+        raise ParameterError(parameter, "is missing; give the name as it stands in the Function Compute console")
+    if not isinstance(value, str) or not _NAME.fullmatch(value) or len(value) > longest:
+        raise ParameterError(
+            parameter,
+            f"{value!r} is not a legal name: letters, digits, _ and -, not starting with a digit or -, "
+            f"at most {longest} characters",
+        )
+    return value
+
+
+def _qualifier(value: object) -> str | None:
+    if _optional(value) is None:
+        return None
+    text = str(value)
+    if not _QUALIFIER.fullmatch(text):
+        raise ParameterError("qualifier", f"{value!r} is neither a version, an alias nor LATEST")
+    return text

@@ -1,0 +1,336 @@
+"""What is waited for, what a listing said of it, and the verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from hashlib import blake2b
+from sys import intern
+from typing import Any, Literal, get_args
+
+from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core.api import FunctionRef
+from airflow_provider_fc.core.errors import ParameterError
+from airflow_provider_fc.core.invocations import TERMINAL_STATUSES, Invocation, is_terminal, iso8601
+
+OnEmpty = Literal["wait", "fail", "succeed"]
+
+MAX_LISTED_FAILURES = 20
+MAX_ERROR_MESSAGE = 500
+RETENTION_MARGIN = timedelta(days=6.5)
+"""FC keeps records for 7 days (page "Asynchronous tasks"); a later verdict may rest on records already gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The invocations that are waited for and what counts as their success.
+
+    :param prefix: ids that start with it belong to the batch; or
+    :param ids: exactly these belong to it.
+    :param started_after: epoch ms; an invocation with a start time before it does not belong to the batch.
+    :param expected_count: at least so many; implied by ``ids``.
+    :param settle_seconds: how long a finished listing must stay the same to be believed; 0 believes the first.
+    :param on_empty: what it means that nothing matches.
+    :param success_statuses: terminal statuses that count as success.
+    :param max_failed: so many may end otherwise; ``None`` for any number.
+    :param fail_fast: fail as soon as more than ``max_failed`` have ended badly.
+    """
+
+    function: FunctionRef
+    prefix: str | None = None
+    ids: tuple[str, ...] = ()
+    started_after: int | None = None
+    expected_count: int | None = None
+    settle_seconds: float = 15.0
+    on_empty: OnEmpty = "wait"
+    success_statuses: tuple[str, ...] = ("Succeeded",)
+    max_failed: int | None = 0
+    fail_fast: bool = False
+    members: frozenset[str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "members", frozenset(self.ids))
+
+    @classmethod
+    def from_parameters(
+        cls,
+        function: FunctionRef,
+        *,
+        invocation_id_prefix: object = None,
+        invocation_ids: object = None,
+        started_after: object = None,
+        expected_count: object = None,
+        settle_seconds: object = 15,
+        on_empty: object = "wait",
+        success_statuses: object = ("Succeeded",),
+        max_failed: object = 0,
+        fail_fast: object = False,
+    ) -> Batch:
+        """Check the sensor's parameters as templates render them.
+
+        :raises ParameterError: names the parameter and the fix.
+        """
+        prefix = parameters.id_prefix("invocation_id_prefix", invocation_id_prefix)
+        ids = parameters.invocation_ids("invocation_ids", invocation_ids)
+        if bool(prefix) == bool(ids):
+            raise ParameterError(
+                "invocation_id_prefix",
+                "and invocation_ids are both given; give one of them"
+                if ids
+                else "is missing; give it or invocation_ids",
+            )
+        return cls(
+            function=function,
+            prefix=prefix,
+            ids=ids,
+            started_after=parameters.epoch_ms("started_after", started_after),
+            expected_count=parameters.whole_number("expected_count", expected_count, at_least=0),
+            settle_seconds=parameters.seconds("settle_seconds", settle_seconds),
+            on_empty=parameters.choice("on_empty", on_empty, get_args(OnEmpty)),
+            success_statuses=parameters.statuses("success_statuses", success_statuses, terminal=True),
+            max_failed=parameters.whole_number("max_failed", max_failed, at_least=0),
+            fail_fast=parameters.boolean("fail_fast", fail_fast),
+        )
+
+    def to_parameters(self) -> dict[str, Any]:
+        """The JSON-native parameters from which :meth:`from_parameters` makes an equal batch."""
+        return {
+            "invocation_id_prefix": self.prefix,
+            "invocation_ids": list(self.ids) or None,
+            "started_after": self.started_after,
+            "expected_count": self.expected_count,
+            "settle_seconds": self.settle_seconds,
+            "on_empty": self.on_empty,
+            "success_statuses": list(self.success_statuses),
+            "max_failed": self.max_failed,
+            "fail_fast": self.fail_fast,
+        }
+
+    def belongs(self, item: Invocation) -> bool:
+        if self.ids:
+            return item.invocation_id in self.members
+        if self.prefix and not item.invocation_id.startswith(self.prefix):
+            return False
+        # A queued invocation has no start time, or 0: it must not be overlooked.
+        return not (self.started_after and item.started_time and item.started_time < self.started_after)
+
+    def is_failure(self, status: str) -> bool:
+        return is_terminal(status) and status not in self.success_statuses
+
+    @property
+    def failure_statuses(self) -> tuple[str, ...]:
+        return tuple(filter(self.is_failure, TERMINAL_STATUSES))
+
+    def exceeds(self, failed: int) -> bool:
+        """Whether so many failures are more than allowed."""
+        return self.max_failed is not None and failed > self.max_failed
+
+    def __str__(self) -> str:
+        which = f"{len(self.ids)} given ids" if self.ids else f"prefix {self.prefix!r}"
+        return f"invocations of {self.function.function_name} ({which})"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One invocation that ended badly, as a summary tells it."""
+
+    invocation_id: str
+    status: str
+    error_message: str | None
+    request_id: str | None
+
+    @classmethod
+    def of(cls, item: Invocation) -> Failure:
+        message = item.error_message[:MAX_ERROR_MESSAGE] if item.error_message else None
+        return cls(item.invocation_id, item.status, message, item.request_id)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "invocation_id": self.invocation_id,
+            "status": self.status,
+            "error_message": self.error_message,
+            "request_id": self.request_id,
+        }
+
+    def __str__(self) -> str:
+        reason = f": {self.error_message}" if self.error_message else ""
+        return f"{self.invocation_id} {self.status}{reason} [request id {self.request_id or 'unknown'}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Counts and up to 20 failures; times are epoch ms."""
+
+    by_status: Mapping[str, int]
+    failed: tuple[Failure, ...] = ()
+    started: int | None = None
+    ended: int | None = None
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_status.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The shape that the sensor returns."""
+        return {
+            "total": self.total,
+            "by_status": dict(self.by_status),
+            "failed": [failure.to_dict() for failure in self.failed],
+            "started_at": iso8601(self.started),
+            "ended_at": iso8601(self.ended),
+        }
+
+    def to_event(self) -> dict[str, Any]:
+        """The small form that fits into a trigger's event: no error texts."""
+        return {
+            "by_status": dict(self.by_status),
+            "failed": [[failure.invocation_id, failure.status, failure.request_id] for failure in self.failed],
+            "started": self.started,
+            "ended": self.ended,
+        }
+
+    @classmethod
+    def from_event(cls, fields: Mapping[str, Any]) -> Summary:
+        failed = tuple(Failure(key, status, None, request_id) for key, status, request_id in fields["failed"])
+        return cls(dict(fields["by_status"]), failed, fields.get("started"), fields.get("ended"))
+
+    def __str__(self) -> str:
+        return f"{self.total} found" + (f" ({counts_text(self.by_status)})" if self.total else "")
+
+
+def counts_text(by_status: Mapping[str, int]) -> str:
+    """``Failed 2, Succeeded 98``"""
+    return ", ".join(f"{status} {count}" for status, count in sorted(by_status.items()))
+
+
+def digest(invocation_id: str) -> bytes:
+    """16 bytes that stand for an id, so that a large listing can be compared in little memory."""
+    return blake2b(invocation_id.encode(), digest_size=16).digest()
+
+
+class Tally:
+    """Counts invocations exactly once each, in about 150 bytes an invocation.
+
+    Where an id appears twice in a listing (it moved between two pages), a live status wins.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._statuses: dict[bytes, str] = {}
+        self._failures: dict[str, Failure] = {}
+        self._started: int | None = None
+        self._ended: int | None = None
+        self._newest: int | None = None
+        self._without_time = False
+
+    def add(self, items: Iterable[Invocation]) -> None:
+        for item in items:
+            key = digest(item.invocation_id)
+            if key in self._statuses and not is_terminal(self._statuses[key]):
+                continue
+            self._statuses[key] = intern(item.status)
+            self._failures.pop(item.invocation_id, None)
+            if self._batch.is_failure(item.status) and len(self._failures) < MAX_LISTED_FAILURES:
+                self._failures[item.invocation_id] = Failure.of(item)
+            self._note_times(item)
+
+    def _note_times(self, item: Invocation) -> None:
+        times = [moment for moment in (item.started_time, item.end_time) if moment is not None]
+        if not times:
+            self._without_time = True
+            return
+        if item.started_time is not None:
+            self._started = min(self._started or item.started_time, item.started_time)
+        if item.end_time is not None:
+            self._ended = max(self._ended or 0, item.end_time)
+        self._newest = max(self._newest or 0, *times)
+
+    @property
+    def keys(self) -> frozenset[bytes]:
+        return frozenset(self._statuses)
+
+    @property
+    def newest(self) -> int | None:
+        """The newest server time in the listing (epoch ms); ``None`` when some invocation shows no time at all."""
+        return None if self._without_time else self._newest
+
+    def summary(self) -> Summary:
+        by_status = dict(sorted(Counter(self._statuses.values()).items()))
+        return Summary(by_status, tuple(self._failures.values()), self._started, self._ended)
+
+
+class Kind(Enum):
+    """What a look at a batch came to."""
+
+    WAITING = "waiting"
+    SUCCESS = "success"
+    FAILED = "failed"
+    LOST = "lost"
+    EMPTY = "empty"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a look at a batch came to, in words for the log and counts where a complete listing gave them."""
+
+    kind: Kind
+    reason: str
+    summary: Summary | None = None
+
+    @property
+    def decided(self) -> bool:
+        return self.kind is not Kind.WAITING
+
+
+def live_statuses(summary: Summary) -> list[str]:
+    """The statuses in it that are not final, unknown words included."""
+    return [status for status in summary.by_status if not is_terminal(status)]
+
+
+def failed_count(batch: Batch, summary: Summary) -> int:
+    return sum(count for status, count in summary.by_status.items() if batch.is_failure(status))
+
+
+def unfinished(batch: Batch, summary: Summary) -> str | None:
+    """Why a complete listing does not settle the batch yet, or ``None`` when it does."""
+    live = live_statuses(summary)
+    if live:
+        return f"{sum(summary.by_status[status] for status in live)} of {summary} are not finished"
+    expected = len(batch.ids) or batch.expected_count or 0
+    if summary.total < expected:
+        return f"{summary}, {expected} expected"
+    if not summary.total and batch.on_empty == "wait":
+        return "nothing found yet"
+    return None
+
+
+def judge(batch: Batch, summary: Summary, waited: timedelta) -> Outcome:
+    """The verdict on a complete, settled listing.
+
+    :param waited: time since the wait began.
+    """
+    failed = failed_count(batch, summary)
+    if batch.exceeds(failed):
+        return Outcome(Kind.FAILED, failure_text(batch, summary, failed), summary)
+    if not summary.total and batch.on_empty == "fail":
+        return Outcome(Kind.EMPTY, f"No {batch} exist", summary)
+    if not batch.ids and not batch.expected_count and waited > RETENTION_MARGIN:
+        days = waited.total_seconds() / 86_400
+        reason = (
+            f"After {days:.1f} days of waiting some records of the {batch} may have expired (Function Compute keeps "
+            f"them for 7 days), so {summary} is no proof; give expected_count or invocation_ids"
+        )
+        return Outcome(Kind.LOST, reason, summary)
+    return Outcome(Kind.SUCCESS, f"{summary}", summary)
+
+
+def failure_text(batch: Batch, summary: Summary, failed: int) -> str:
+    """Counts per status and the first failures with error message and request id."""
+    head = f"{failed} of {summary.total} {batch} ended badly (max_failed={batch.max_failed}): "
+    listed = "".join(f"\n  - {failure}" for failure in summary.failed)
+    more = f"\n  ... and {failed - len(summary.failed)} more" if failed > len(summary.failed) else ""
+    return head + counts_text(summary.by_status) + listed + more

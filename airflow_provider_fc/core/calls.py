@@ -1,0 +1,188 @@
+"""Hook parameters -> checked operations, for the blocking and the non-blocking hook alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
+from uuid import uuid4
+
+import msgspec
+
+from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core.api import FunctionRef, function_ref
+from airflow_provider_fc.core.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    ApiError,
+    FunctionComputeError,
+    NotFoundError,
+    ParameterError,
+    TransportError,
+)
+from airflow_provider_fc.core.flow import Context, Flow, call
+from airflow_provider_fc.core.listing import Query
+from airflow_provider_fc.core.operations import (
+    MAX_DELAY_SECONDS,
+    MAX_PAGE_SIZE,
+    Accepted,
+    GetInvocation,
+    Invoke,
+    ListInvocations,
+    Order,
+    StopInvocation,
+)
+from airflow_provider_fc.core.settings import Settings
+
+
+def function_of(
+    settings: Settings, function_name: object, service_name: object = None, qualifier: object = None
+) -> FunctionRef:
+    """The function in the API version that the service name and the connection imply."""
+    return function_ref(function_name, service_name, qualifier, api_version=settings.api_version)
+
+
+def list_query(
+    function: FunctionRef,
+    *,
+    invocation_id_prefix: object = None,
+    statuses: object = None,
+    started_after: object = None,
+    started_before: object = None,
+    order: object = None,
+    include_payload: object = False,
+    page_size: object = MAX_PAGE_SIZE,
+    limit: int | None = None,
+) -> Query:
+    """:raises ParameterError: names the parameter and the fix."""
+    size = parameters.whole_number("page_size", page_size, at_least=1, at_most=MAX_PAGE_SIZE) or MAX_PAGE_SIZE
+    return Query(
+        function=function,
+        prefix=parameters.id_prefix("invocation_id_prefix", invocation_id_prefix),
+        statuses=parameters.statuses("statuses", statuses),
+        started_after=parameters.epoch_ms("started_after", started_after),
+        started_before=parameters.epoch_ms("started_before", started_before),
+        order=None if parameters.is_absent(order) else parameters.choice("order", order, get_args(Order)),
+        include_payload=parameters.boolean("include_payload", include_payload),
+        page_size=size if limit is None else max(min(size, limit), 1),
+    )
+
+
+def get_operation(function: FunctionRef, invocation_id: object) -> GetInvocation:
+    return GetInvocation(function, parameters.invocation_id("invocation_id", invocation_id))
+
+
+def stop_operation(function: FunctionRef, invocation_id: object) -> StopInvocation:
+    return StopInvocation(function, parameters.invocation_id("invocation_id", invocation_id))
+
+
+def invoke_operation(
+    function: FunctionRef, payload: object = None, *, invocation_id: object = None, delay: object = None
+) -> Invoke:
+    """An invocation always gets an id, so that a repeated submission can never run the function twice."""
+    return Invoke(
+        function,
+        payload=encode_payload(payload),
+        invocation_id=f"airflow-{uuid4().hex}" if parameters.is_absent(invocation_id) else new_id(invocation_id),
+        delay=parameters.whole_number("delay", delay, at_least=0, at_most=MAX_DELAY_SECONDS),
+    )
+
+
+def new_id(value: object) -> str:
+    """An id fit for submission: server-made ids may begin with a digit, ours may not ("InvokeFunction")."""
+    text = parameters.invocation_id("invocation_id", value)
+    if not (text[0].isalpha() or text[0] == "_"):
+        raise ParameterError("invocation_id", f"{text!r} must begin with a letter or _; put a word before it")
+    return text
+
+
+def encode_payload(payload: object) -> bytes:
+    """Bytes as they are, text as UTF-8, everything else as JSON.
+
+    :raises ParameterError: JSON cannot hold it; the payload itself is not shown.
+    """
+    if payload is None:
+        return b""
+    if isinstance(payload, bytes):
+        return payload
+    if isinstance(payload, str):
+        return payload.encode()
+    try:
+        return msgspec.json.encode(payload)
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise ParameterError("payload", f"{type(payload).__name__} cannot be turned into JSON: {error}") from None
+
+
+def submit(operation: Invoke, context: Context) -> Flow[Accepted]:
+    """Start an invocation. If an answer was lost, the conflict that the repeated request meets is the confirmation.
+
+    :raises AlreadyExistsError: the id had been used before this call.
+    """
+    try:
+        return (yield from call(operation, context))
+    except AlreadyExistsError as error:
+        if not error.repeated or operation.invocation_id is None:
+            raise
+        return Accepted(operation.invocation_id, None)
+
+
+_PROBE_FUNCTION = "airflow-connection-test"
+
+
+def probe(settings: Settings) -> ListInvocations:
+    """One signed read of a function that need not exist: access is checked before existence."""
+    with_service = settings.api_version is not None and settings.api_version < "2023"
+    function = function_of(settings, _PROBE_FUNCTION, _PROBE_FUNCTION if with_service else None)
+    return ListInvocations(function, page_size=1)
+
+
+def explain_probe(settings: Settings, error: FunctionComputeError | None, origin: str) -> tuple[bool, str]:
+    """What the answer to :func:`probe` says about the connection."""
+    if error is None or (isinstance(error, NotFoundError) and error.code):
+        return True, f"Function Compute at {origin} accepted the credentials"
+    return False, next(text(origin) for fits, text in _DIAGNOSES if fits(error)) + f" Details: {error}"
+
+
+def _code_starts(*starts: str) -> Callable[[FunctionComputeError], bool]:
+    return lambda error: isinstance(error, ApiError) and (error.code or "").startswith(starts)
+
+
+# The first row that fits explains it.
+_DIAGNOSES: tuple[tuple[Callable[[FunctionComputeError], bool], Callable[[str], str]], ...] = (
+    (
+        _code_starts("InvalidAccessKeyI"),
+        lambda origin: "Wrong key: the AccessKey ID (login) is unknown or disabled.",
+    ),
+    (
+        _code_starts("Signature"),
+        lambda origin: (
+            f"Wrong key or endpoint: the AccessKey secret (password) does not fit, or {origin} belongs to another "
+            "account_id or region_id."
+        ),
+    ),
+    (
+        _code_starts("InvalidSecurityToken"),
+        lambda origin: "Wrong token: extra.security_token is wrong or has expired.",
+    ),
+    (
+        _code_starts("InvalidTimeStamp"),
+        lambda origin: "The clock of this machine is more than 15 minutes off.",
+    ),
+    (
+        lambda error: isinstance(error, AccessDeniedError),
+        lambda origin: (
+            "Missing permission: the key is known, but its identity may not list invocations (RAM action "
+            "fc:ListAsyncTasks for FC 3.0, fc:ListStatefulAsyncInvocations for FC 2.0)."
+        ),
+    ),
+    (
+        lambda error: isinstance(error, TransportError),
+        lambda origin: (
+            f"Unreachable: no answer from {origin}. Check host, region_id, account_id, internal and proxy; an "
+            "-internal endpoint answers only from inside its region."
+        ),
+    ),
+    (
+        lambda error: True,
+        lambda origin: f"Wrong endpoint: {origin} does not answer like Function Compute. Check host and region_id.",
+    ),
+)

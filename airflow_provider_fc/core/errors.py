@@ -1,0 +1,201 @@
+"""The error tree: each class says whose fault it is and whether asking again can help.
+
+::
+
+    FunctionComputeError
+    ├── SettingsError            the connection is incomplete or contradictory; names every mistake at once
+    ├── ParameterError           a parameter's value; names the parameter and the fix
+    ├── ResultTooLargeError      more matches than may go into XCom
+    ├── TransportError           no complete answer: refused, reset, timed out, TLS, truncated       (transient)
+    ├── ProtocolError            an answer that is not Function Compute's
+    │   ├── MalformedBodyError   not JSON, or a field of the wrong type                              (transient)
+    │   └── PagingError          the page walk cannot go on: token repeated or refused               (transient)
+    ├── ApiError                 Function Compute answered with an error; carries status, code, message, request id
+    │   ├── AccessDeniedError    401, 403, and signature or token codes
+    │   ├── NotFoundError        404 and ...NotFound
+    │   ├── AlreadyExistsError   409 on an invocation id
+    │   ├── AlreadyCompletedError  412 on stopping a finished invocation
+    │   └── UnavailableError     429, 5xx and throttling codes                                       (transient)
+    ├── DeadlineExceeded         the caller's own limit passed before an answer came
+    └── WaitError                what a wait ended with
+        ├── InvocationsFailedError   more ended badly than allowed
+        ├── InvocationsLostError     records vanished before the batch was complete
+        ├── NoInvocationsError       nothing matches and on_empty="fail"
+        └── TriggerError         the trigger broke or sent something nobody understands
+
+None of them derives from ``AirflowException``: Airflow turns any of those into a *skip* when a deferred sensor with
+``soft_fail`` resumes, and a failed batch must never look like a skip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class FunctionComputeError(Exception):
+    """Base of everything this package raises on purpose."""
+
+    transient: bool = False
+    """True when the same question may be answered later without anybody changing anything."""
+
+
+class SettingsError(FunctionComputeError):
+    """The connection cannot be used.
+
+    :param problems: every mistake found, each naming the field and the fix.
+    """
+
+    def __init__(self, conn_id: str, problems: Sequence[str]) -> None:
+        self.conn_id = conn_id
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  - {problem}" for problem in self.problems)
+        super().__init__(f"Connection {conn_id!r} cannot be used for Function Compute:{lines}")
+
+
+class ParameterError(FunctionComputeError, ValueError):
+    """A parameter's value cannot be used.
+
+    :param name: the parameter as the author wrote it.
+    :param problem: what is wrong with the value and how to mend it.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name = name
+        super().__init__(f"{name}: {problem}")
+
+
+class ResultTooLargeError(FunctionComputeError):
+    """More was found than ``max_items`` or ``max_bytes`` allow."""
+
+
+class TransportError(FunctionComputeError):
+    """No complete answer arrived. The cause is the HTTP library's own error."""
+
+    transient = True
+
+
+class ProtocolError(FunctionComputeError):
+    """The answer does not follow Function Compute's protocol."""
+
+
+class MalformedBodyError(ProtocolError):
+    """The body is not JSON or a field has the wrong type, as when a proxy answers in its place."""
+
+    transient = True
+
+
+class PagingError(ProtocolError):
+    """The walk over pages cannot go on: the server repeated a page token, or refused one it had issued.
+
+    A wait starts a new walk; :meth:`FunctionComputeHook.list_invocations` gives up, since it cannot take back what it
+    has already yielded.
+    """
+
+    transient = True
+
+
+class ApiError(FunctionComputeError):
+    """Function Compute answered with an error.
+
+    :param operation: what was asked, for example ``ListAsyncTasks``.
+    :param status: HTTP status.
+    :param code: error code, or ``None`` when the body had none.
+    :param request_id: what Alibaba Cloud support asks for.
+    :param hint: what to do about it, where we know.
+    :param retry_after: seconds the server asked to wait, or ``None``.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        status: int,
+        code: str | None,
+        message: str,
+        request_id: str | None,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        self.operation = operation
+        self.status = status
+        self.code = code
+        self.message = message
+        self.request_id = request_id
+        self.retry_after = retry_after
+        text = f"{operation}: HTTP {status} {code or 'without an error code'}: {message or 'no message'}"
+        if hint:
+            text += f" ({hint})"
+        super().__init__(f"{text} [request id {request_id or 'unknown'}]")
+
+
+class AccessDeniedError(ApiError):
+    """The key, its signature, its token or its permissions were refused."""
+
+
+class NotFoundError(ApiError):
+    """The function, service, alias, version or invocation does not exist (any more, or yet)."""
+
+
+class AlreadyExistsError(ApiError):
+    """An invocation with this id was accepted before."""
+
+    repeated: bool = False
+    """True when an earlier attempt of the same call may be the one that was accepted, its answer having been lost."""
+
+
+class AlreadyCompletedError(ApiError):
+    """The invocation to stop had already finished."""
+
+
+class UnavailableError(ApiError):
+    """Throttled or failing for the moment."""
+
+    transient = True
+
+
+class DeadlineExceeded(FunctionComputeError):
+    """The limit given by the caller passed before an answer came."""
+
+
+class WaitError(FunctionComputeError):
+    """Base of what a wait can end with besides success and timeout."""
+
+
+class InvocationsFailedError(WaitError):
+    """More invocations ended badly than ``max_failed`` allows."""
+
+
+class InvocationsLostError(WaitError):
+    """Records that were there, or may have been there, can no longer be seen."""
+
+
+class NoInvocationsError(WaitError):
+    """Nothing matches, and ``on_empty="fail"`` says that this is a failure."""
+
+
+class TriggerError(WaitError):
+    """The trigger ended without an outcome that can be understood."""
+
+
+_CARRIED = ("operation", "status", "code", "message", "request_id")
+
+
+def to_fields(error: FunctionComputeError) -> dict[str, Any]:
+    """A JSON-native image of an error, for the way from the triggerer to the worker."""
+    carried = {name: getattr(error, name) for name in _CARRIED} if isinstance(error, ApiError) else {}
+    return {"class": type(error).__name__, "text": str(error), **carried}
+
+
+def from_fields(fields: Mapping[str, Any]) -> FunctionComputeError:
+    """The error that :func:`to_fields` described, with its own type; an unknown type becomes :class:`TriggerError`."""
+    kind = globals().get(str(fields.get("class")))
+    if not (isinstance(kind, type) and issubclass(kind, FunctionComputeError)):
+        kind = TriggerError
+    error = kind.__new__(kind)
+    Exception.__init__(error, str(fields.get("text")))
+    if isinstance(error, ApiError):
+        for name in _CARRIED:
+            setattr(error, name, fields.get(name))
+        error.retry_after = None
+    return error

@@ -1,0 +1,210 @@
+"""The conversations with Function Compute as generators that ask for effects; a driver in clients/ obeys.
+
+A flow yields :class:`Send`, :class:`Sleep` or :class:`GetCredentials` and is resumed with what came of it. Transport
+errors are thrown into it. So the retrying, paging and waiting below is written once for requests and aiohttp alike.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from hashlib import blake2b
+from itertools import count
+from typing import Any, TypeVar
+
+from airflow_provider_fc.core.answers import error_from
+from airflow_provider_fc.core.errors import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    ApiError,
+    DeadlineExceeded,
+    FunctionComputeError,
+    PagingError,
+    UnavailableError,
+)
+from airflow_provider_fc.core.http import HttpRequest
+from airflow_provider_fc.core.operations import ListInvocations, Operation, Page
+from airflow_provider_fc.core.settings import Settings
+from airflow_provider_fc.core.signing import Credentials, sign
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the request exactly as it is; resume with the :class:`HttpResponse`.
+
+    :param timeout: seconds the whole exchange may take, or ``None`` for the settings' own limits.
+    """
+
+    request: HttpRequest
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GetCredentials:
+    """Resume with one snapshot of :class:`Credentials`.
+
+    :param rejected: a snapshot the server has refused; the answer must not be that one if another can be had.
+    """
+
+    rejected: Credentials | None = None
+
+
+Step = Send | Sleep | GetCredentials
+Flow = Generator[Step, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a conversation needs from outside.
+
+    :param now: the current aware time.
+    :param random: a number in [0, 1).
+    :param nonce: a text never returned before.
+    :param limit: after this instant nothing is sent and no answer awaited.
+    """
+
+    settings: Settings
+    now: Callable[[], datetime]
+    random: Callable[[], float]
+    nonce: Callable[[], str]
+    limit: datetime | None = None
+
+    def until(self, limit: datetime | None) -> Context:
+        return replace(self, limit=limit)
+
+    def seconds_left(self) -> float | None:
+        return None if self.limit is None else (self.limit - self.now()).total_seconds()
+
+
+_BACKOFF_BASE = 0.5
+_BACKOFF_CAP = 20.0
+
+
+def call(operation: Operation[T], context: Context) -> Flow[T]:
+    """Sign, send and read one operation; repeat it after transient errors where repeating is harmless.
+
+    Each attempt is signed anew: date and nonce are good for one use.
+
+    :raises FunctionComputeError: the last attempt's error; a permanent one at once.
+    """
+    rejected: Credentials | None = None
+    for attempt in count(1):
+        credentials = yield GetCredentials(rejected)
+        try:
+            return (yield from _attempt(operation, context, credentials))
+        except AlreadyExistsError as error:
+            error.repeated = attempt > 1
+            raise
+        except AccessDeniedError:
+            # A token may have been refused because its time was up: one refresh, no more.
+            if rejected is not None or credentials.expires_at is None:
+                raise
+            rejected = credentials
+        except FunctionComputeError as error:
+            if not (error.transient and operation.repeatable) or attempt >= context.settings.max_attempts:
+                raise
+            pause = backoff(attempt, error, context.random)
+            left = context.seconds_left()
+            if left is not None and left <= pause:
+                raise
+            log.debug("Attempt %d of %s failed, again in %.1f s: %s", attempt, operation.kind, pause, error)
+            yield Sleep(pause)
+    raise AssertionError("unreachable: count() does not end")
+
+
+def _attempt(operation: Operation[T], context: Context, credentials: Credentials) -> Flow[T]:
+    left = context.seconds_left()
+    api = operation.function.api
+    action = api.actions[operation.kind]
+    if left is not None and left <= 0:
+        raise DeadlineExceeded(f"{action} was not sent: the time given for it is over")
+    request = sign(
+        operation.request(context.settings.origin(api)),
+        credentials,
+        signature=context.settings.signature_for(api),
+        now=context.now(),
+        nonce=context.nonce(),
+        action=action,
+        version=api.version,
+    )
+    response = yield Send(request, left)
+    if not 200 <= response.status < 300:
+        raise error_from(action, response, redact=credentials.redact, now=context.now())
+    return operation.read(response)
+
+
+def backoff(attempt: int, error: FunctionComputeError, random: Callable[[], float]) -> float:
+    """Seconds to wait after a failed attempt: exponential with full jitter, never less than the server asked for."""
+    wished = error.retry_after if isinstance(error, UnavailableError) else None
+    return max(wished or 0.0, random() * min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0 ** min(attempt, 10)))
+
+
+class Walk:
+    """The pages of one listing, first to last, one in memory at a time.
+
+    It goes on while there is a token, over short and empty pages, and refuses a token it has seen before: a walk that
+    does not end is worse than one that fails.
+    """
+
+    def __init__(self, operation: ListInvocations, context: Context) -> None:
+        self._operation = operation
+        self._context = context
+        self._seen: set[bytes] = set()
+        self.pages = 0
+        self.done = False
+
+    def next_page(self) -> Flow[Page]:
+        """Fetch the next page; afterwards :attr:`done` tells whether it was the last.
+
+        :raises PagingError: the server repeated a token, or refused one of its own.
+        """
+        try:
+            page = yield from call(self._operation, self._context)
+        except ApiError as error:
+            # Everything but the token stood in the first request too, and that one was accepted.
+            if self.pages and error.status == 400:
+                raise PagingError(f"page {self.pages + 1} of the listing was refused: {error}") from error
+            raise
+        self.pages += 1
+        if page.next_token is None:
+            self.done = True
+        else:
+            self._advance(page.next_token)
+        return page
+
+    def _advance(self, token: str) -> None:
+        digest = blake2b(token.encode(), digest_size=8).digest()
+        if digest in self._seen:
+            raise PagingError(f"page {self.pages} of the listing leads back to a page already read")
+        self._seen.add(digest)
+        self._operation = self._operation.with_token(token)
+
+
+class RecentIds:
+    """Remembers the last ids seen, so that an item which moved to the next page during a walk is not shown twice."""
+
+    def __init__(self, size: int = 1000) -> None:
+        self._order: deque[str] = deque()
+        self._known: set[str] = set()
+        self._size = size
+
+    def is_new(self, invocation_id: str) -> bool:
+        if invocation_id in self._known:
+            return False
+        self._known.add(invocation_id)
+        self._order.append(invocation_id)
+        if len(self._order) > self._size:
+            self._known.discard(self._order.popleft())
+        return True

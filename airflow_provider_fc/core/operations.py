@@ -1,0 +1,230 @@
+"""The four operations as values: what each one asks, and how its answer is read.
+
+Sources: pages "ListStatefulAsyncInvocations", "GetStatefulAsyncInvocation", "StopStatefulAsyncInvocation",
+"InvokeFunction" (2016-08-15 and 2021-04-06), "ListAsyncTasks", "GetAsyncTask", "StopAsyncTask" (2023-03-30).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Protocol, TypeVar
+
+import msgspec
+
+from airflow_provider_fc.core.api import FunctionRef
+from airflow_provider_fc.core.errors import MalformedBodyError
+from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
+from airflow_provider_fc.core.invocations import Invocation, WireInvocation
+
+MAX_PAGE_SIZE = 100
+"""The largest ``limit`` of a list call. It is always sent: its default is 50 or 20 depending on the document."""
+
+MAX_DELAY_SECONDS = 3600
+
+Order = Literal["asc", "desc"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Operation(Protocol[T_co]):
+    """One API call as a value."""
+
+    @property
+    def function(self) -> FunctionRef: ...
+
+    @property
+    def kind(self) -> str:
+        """Key into :attr:`Api.actions`."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether sending it twice does no more than sending it once."""
+
+    def request(self, origin: str) -> HttpRequest: ...
+
+    def read(self, response: HttpResponse) -> T_co:
+        """Read the answer of a call that succeeded (any 2xx)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing.
+
+    :param next_token: ``None`` on the last page (servers leave the token out, or send an empty one).
+    :param server_time: the answer's own ``Date`` in epoch ms, where it had one.
+    """
+
+    items: list[Invocation]
+    next_token: str | None
+    server_time: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListInvocations:
+    """One page of a function's invocations.
+
+    :param prefix: ids must start with it.
+    :param status: one status word; servers take no more than one.
+    :param started_after: epoch ms; whether the bound itself is included is not documented, and likewise for
+        ``started_before``.
+    :param order: by time; always sent by the callers that depend on it, since the default is not documented.
+    :param page_size: 1 to 100.
+    :param token: of the page before; all else must stay the same during a walk.
+    """
+
+    function: FunctionRef
+    prefix: str | None = None
+    status: str | None = None
+    started_after: int | None = None
+    started_before: int | None = None
+    order: Order | None = None
+    include_payload: bool = False
+    page_size: int = MAX_PAGE_SIZE
+    token: str | None = None
+
+    kind: ClassVar[str] = "list"
+    repeatable: ClassVar[bool] = True
+
+    def request(self, origin: str) -> HttpRequest:
+        api = self.function.api
+        query = {
+            api.prefix_parameter: self.prefix,
+            "status": self.status,
+            "startedTimeBegin": self.started_after,
+            "startedTimeEnd": self.started_before,
+            "sortOrderByTime": self.order,
+            "includePayload": "true" if self.include_payload else None,
+            "limit": self.page_size,
+            "nextToken": self.token,
+        }
+        given = {name: str(value) for name, value in query.items() if value not in (None, "")}
+        path = f"{self.function.path}/{api.collection}"
+        return HttpRequest("GET", origin, path, {**self.function.query, **given}, _ACCEPT)
+
+    def read(self, response: HttpResponse) -> Page:
+        listing = _decode(response.body, _LISTING)
+        wire = listing.invocations or listing.tasks or []
+        return Page([item.to_invocation() for item in wire], listing.next_token or None, _server_time(response))
+
+    def with_token(self, token: str) -> ListInvocations:
+        return replace(self, token=token)
+
+
+@dataclass(frozen=True, slots=True)
+class GetInvocation:
+    function: FunctionRef
+    invocation_id: str
+
+    kind: ClassVar[str] = "get"
+    repeatable: ClassVar[bool] = True
+
+    def request(self, origin: str) -> HttpRequest:
+        return HttpRequest("GET", origin, _item_path(self.function, self.invocation_id), self.function.query, _ACCEPT)
+
+    def read(self, response: HttpResponse) -> Invocation:
+        invocation = _decode(response.body, _INVOCATION).to_invocation()
+        if invocation.invocation_id != self.invocation_id:
+            raise MalformedBodyError(f"asked for {self.invocation_id!r}, got {invocation.invocation_id!r}")
+        return invocation
+
+
+@dataclass(frozen=True, slots=True)
+class StopInvocation:
+    function: FunctionRef
+    invocation_id: str
+
+    kind: ClassVar[str] = "stop"
+    repeatable: ClassVar[bool] = True
+
+    def request(self, origin: str) -> HttpRequest:
+        path = _item_path(self.function, self.invocation_id) + self.function.api.stop_suffix
+        return HttpRequest("PUT", origin, path, self.function.query, _ACCEPT)
+
+    def read(self, response: HttpResponse) -> None:
+        """Nothing is documented in the answer; 200, 204 and ``{}`` all occur."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """FC has taken an invocation.
+
+    :param request_id: equals the ``request_id`` of the invocation itself (fc-java-sdk's live test).
+    """
+
+    invocation_id: str
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """Start one invocation asynchronously.
+
+    :param invocation_id: without one FC makes one up, and a repeated call would run the function twice.
+    :param delay: seconds FC holds it back, 0 to 3600.
+    """
+
+    function: FunctionRef
+    payload: bytes = b""
+    invocation_id: str | None = None
+    delay: int | None = None
+
+    kind: ClassVar[str] = "invoke"
+
+    @property
+    def repeatable(self) -> bool:
+        return self.invocation_id is not None
+
+    def request(self, origin: str) -> HttpRequest:
+        api = self.function.api
+        headers = {**_ACCEPT, "content-type": "application/octet-stream", "x-fc-invocation-type": "Async"}
+        if self.invocation_id:
+            headers[api.invocation_id_header] = self.invocation_id
+        if api.enable_header:
+            headers[api.enable_header] = "true"
+        if self.delay:
+            headers["x-fc-async-delay"] = str(self.delay)
+        path = f"{self.function.path}/invocations"
+        return HttpRequest("POST", origin, path, self.function.query, headers, self.payload)
+
+    def read(self, response: HttpResponse) -> Accepted:
+        # The header that returns the id is not documented for FC 3.0, so every known spelling is looked for.
+        named = (response.headers.get(name) for name in _INVOCATION_ID_HEADERS)
+        request_id = response.headers.get("x-fc-request-id")
+        # Without any id of its own an invocation is known by its request id (page "Task deduplication").
+        invocation_id = self.invocation_id or next(filter(None, named), None) or request_id
+        if not invocation_id:
+            raise MalformedBodyError("the answer names neither the invocation nor the request")
+        return Accepted(invocation_id, request_id)
+
+
+_ACCEPT = {"accept": "application/json"}
+
+_INVOCATION_ID_HEADERS = ("x-fc-stateful-async-invocation-id", "x-fc-async-task-id")
+
+
+class _Listing(msgspec.Struct, rename="camel"):
+    invocations: list[WireInvocation] | None = None
+    tasks: list[WireInvocation] | None = None
+    next_token: str | None = None
+
+
+_LISTING = msgspec.json.Decoder(_Listing)
+_INVOCATION = msgspec.json.Decoder(WireInvocation)
+
+T = TypeVar("T")
+
+
+def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise MalformedBodyError(f"the answer cannot be read: {error}") from error
+
+
+def _item_path(function: FunctionRef, invocation_id: str) -> str:
+    return f"{function.path}/{function.api.collection}/{invocation_id}"
+
+
+def _server_time(response: HttpResponse) -> int | None:
+    moment = http_date(response.headers.get("date"))
+    return None if moment is None else int(moment.timestamp() * 1000)

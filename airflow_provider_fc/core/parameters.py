@@ -1,0 +1,210 @@
+"""Rendered parameter values -> checked ones; each mistake is named with its fix.
+
+Values arrive as templates render them: numbers as text, ``None`` as the text ``None``, lists as JSON or lazy sequences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+import msgspec
+import pendulum
+
+from airflow_provider_fc.core.errors import ParameterError
+from airflow_provider_fc.core.invocations import FIELDS, STATUSES, TERMINAL_STATUSES, legal_invocation_id
+
+MAX_ID_LENGTH = 128
+MAX_IDS = 1000
+
+# Epoch milliseconds of 1973; a smaller number is a time in seconds.
+_SMALLEST_MS = 100_000_000_000
+
+Choice = TypeVar("Choice", bound=str)
+
+
+def is_absent(value: object) -> bool:
+    """``None``, or what a template makes of it."""
+    return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
+
+
+def id_prefix(name: str, value: object) -> str | None:
+    """An id prefix in FC's alphabet, or ``None`` when not given. An empty one is refused: it would match everything."""
+    if value is None:
+        return None
+    if is_absent(value):
+        raise ParameterError(
+            name, f"{value!r} would match every invocation; give a prefix of your own, or leave it out"
+        )
+    return _legal(name, value)
+
+
+def invocation_id(name: str, value: object) -> str:
+    if is_absent(value):
+        raise ParameterError(name, "is missing; give the id of an invocation")
+    return _legal(name, value)
+
+
+def invocation_ids(name: str, value: object) -> tuple[str, ...]:
+    """Ids as text, or dicts with an ``invocation_id`` as our operators return them; each once, in order.
+
+    :param value: a sequence of up to 1,000, lazy ones of mapped tasks included, a JSON array as text, or ``None``.
+    """
+    if value is None:
+        return ()
+    ids = tuple(dict.fromkeys(_id_of(name, item) for item in _items(name, value)))
+    if not ids:
+        raise ParameterError(name, "is empty; give at least one id, or skip the task when there is nothing to wait for")
+    if len(ids) > MAX_IDS:
+        raise ParameterError(name, f"{len(ids)} ids are more than {MAX_IDS}; use a common prefix and expected_count")
+    return ids
+
+
+def _items(name: str, value: object) -> Iterable[object]:
+    if isinstance(value, str):
+        if not value.lstrip().startswith("["):
+            return [value]
+        try:
+            return msgspec.json.decode(value, type=list[object])
+        except msgspec.DecodeError as error:
+            raise ParameterError(
+                name,
+                "is a list turned into text by a template; pass the XComArg itself (task.output), or set "
+                "render_template_as_native_obj=True on the DAG",
+            ) from error
+    if isinstance(value, Mapping):
+        return [value]
+    if isinstance(value, Iterable):
+        return value
+    raise ParameterError(name, f"{type(value).__name__} is not a list of ids")
+
+
+def _id_of(name: str, item: object) -> str:
+    if isinstance(item, Mapping):
+        item = item.get("invocation_id")
+    if not isinstance(item, str) or is_absent(item):
+        raise ParameterError(name, f"{item!r} is not an id; give text, or dicts with an invocation_id")
+    return _legal(name, item)
+
+
+def _legal(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ParameterError(name, f"{type(value).__name__} is not text; give a string")
+    if len(value) > MAX_ID_LENGTH:
+        raise ParameterError(name, f"{len(value)} characters are more than the {MAX_ID_LENGTH} of an invocation id")
+    return legal_invocation_id(value)
+
+
+def whole_number(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int | None:
+    """A whole number, given as such or as text; ``None`` when absent."""
+    if is_absent(value):
+        return None
+    number = None
+    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            number = float(value) if not isinstance(value, int) else value
+        except ValueError:
+            number = None
+    if number is None or number != number or abs(number) == float("inf") or number != int(number):
+        raise ParameterError(name, f"{value!r} is not a whole number")
+    if number < at_least or (at_most is not None and number > at_most):
+        raise ParameterError(
+            name, f"{value!r} is out of range: {at_least} to {at_most}" if at_most else f"{value!r} is below {at_least}"
+        )
+    return int(number)
+
+
+def seconds(name: str, value: object) -> float:
+    """A duration in seconds, 0 or more, given as a number, text or a timedelta."""
+    total = getattr(value, "total_seconds", None)
+    try:
+        number = float(total() if total else cast("Any", value))
+    except (TypeError, ValueError):
+        number = -1.0
+    if isinstance(value, bool) or not 0 <= number < float("inf"):
+        raise ParameterError(name, f"{value!r} is not a number of seconds, 0 or more")
+    return number
+
+
+def boolean(name: str, value: object) -> bool:
+    text = str(value).strip().lower()
+    if text not in ("true", "false"):
+        raise ParameterError(name, f"{value!r} is not a boolean; use True or False")
+    return text == "true"
+
+
+def choice(name: str, value: object, allowed: tuple[Choice, ...]) -> Choice:
+    if value not in allowed:
+        raise ParameterError(name, f"{value!r} is unknown; use one of {', '.join(allowed)}")
+    return value
+
+
+def statuses(name: str, value: object, *, terminal: bool = False) -> tuple[str, ...]:
+    """Status words, each once; text is one word, a comma-separated list, or a JSON array.
+
+    :param terminal: only final ones will do.
+    """
+    if is_absent(value):
+        return ()
+    allowed = TERMINAL_STATUSES if terminal else tuple(STATUSES)
+    words = _words(name, value)
+    for word in words:
+        if word not in allowed:
+            raise ParameterError(name, f"{word!r} is not one of {', '.join(allowed)}")
+    return words
+
+
+def fields(name: str, value: object) -> tuple[str, ...]:
+    """Names of :data:`FIELDS`."""
+    names = _words(name, value)
+    if not names:
+        raise ParameterError(name, f"is empty; give some of {', '.join(FIELDS)}")
+    for field in names:
+        if field not in FIELDS:
+            raise ParameterError(name, f"{field!r} is not one of {', '.join(FIELDS)}")
+    return names
+
+
+def _words(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) and not value.lstrip().startswith("["):
+        value = [word.strip() for word in value.split(",")]
+    return tuple(dict.fromkeys(map(str, _items(name, value))))
+
+
+def epoch_ms(name: str, value: object) -> int | None:
+    """A moment as epoch milliseconds; ``None`` when absent.
+
+    :param value: aware datetime (pendulum included), ISO 8601 text with a zone, or epoch milliseconds. Naive times and
+        seconds are refused: guessing a zone or a unit would silently list the wrong window.
+    """
+    if is_absent(value):
+        return None
+    if isinstance(value, str) and not _is_number(value):
+        value = _parse(name, value)
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ParameterError(
+                name, f"{value} has no time zone; use pendulum.datetime(..., tz=...) or an ISO time with +00:00"
+            )
+        return round(value.timestamp() * 1000)
+    milliseconds = whole_number(name, value, at_least=0)
+    if milliseconds and milliseconds < _SMALLEST_MS:
+        raise ParameterError(name, f"{value!r} looks like seconds; give epoch milliseconds (multiply by 1000)")
+    return milliseconds
+
+
+def _is_number(text: str) -> bool:
+    return text.strip().lstrip("-").replace(".", "", 1).isdecimal()
+
+
+def _parse(name: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ParameterError(
+            name, f"{text!r} is not a time; give ISO 8601 with a zone, for example {pendulum.now('UTC').isoformat()}"
+        )
+    return moment

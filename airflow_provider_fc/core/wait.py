@@ -1,0 +1,171 @@
+"""The wait around the looks: sleeps, outlives faults, and ends at an absolute deadline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from airflow_provider_fc.core.batch import Kind, Outcome
+from airflow_provider_fc.core.errors import DeadlineExceeded, FunctionComputeError, UnavailableError
+from airflow_provider_fc.core.flow import Context, Flow, Sleep
+from airflow_provider_fc.core.watch import Watch
+
+log = logging.getLogger(__name__)
+
+LAST_LOOK = timedelta(seconds=30)
+"""How long the look after the deadline may take."""
+
+FIRST_SLEEP = 5.0
+"""Seconds: a trigger that fires sooner than this after the deferral can lose a race in Airflow's scheduler."""
+
+FIRST_SLEEP_SPREAD = 60.0
+"""Seconds over which triggers that start together spread their first look."""
+
+HEARTBEAT = timedelta(minutes=10)
+SLOWEST = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When to look.
+
+    :param poll_interval: seconds between two looks.
+    :param deadline: aware instant at which the wait is over.
+    :param exponential_backoff: double the interval after each look.
+    :param max_wait: seconds that a growing interval never exceeds.
+    :param silent_fail: permanent errors do not end the wait either.
+    """
+
+    poll_interval: float
+    deadline: datetime
+    exponential_backoff: bool = False
+    max_wait: float | None = None
+    silent_fail: bool = False
+
+
+class Pace:
+    """How long to sleep before the next look."""
+
+    def __init__(self, schedule: Schedule, random: Callable[[], float]) -> None:
+        self._schedule = schedule
+        self._random = random
+        self._looks = 0
+        self._slowdown = 1.0
+        self._wished = 0.0
+
+    def first(self) -> float:
+        return FIRST_SLEEP + self._random() * min(self._schedule.poll_interval, FIRST_SLEEP_SPREAD)
+
+    def next(self) -> float:
+        """The interval with 10 % jitter, grown where that is wanted, never less than the server asked for."""
+        interval = self._schedule.poll_interval * self._slowdown
+        if self._schedule.exponential_backoff:
+            interval *= 2.0 ** min(self._looks, 16)
+        if self._schedule.max_wait is not None:
+            interval = min(interval, self._schedule.max_wait)
+        self._looks += 1
+        return max(interval * (0.9 + 0.2 * self._random()), self._wished)
+
+    def slow_down(self, error: FunctionComputeError) -> None:
+        if isinstance(error, UnavailableError):
+            self._slowdown = min(self._slowdown * 2, SLOWEST)
+            self._wished = error.retry_after or 0.0
+
+    def recover(self) -> None:
+        self._slowdown = max(self._slowdown / 2, 1.0)
+        self._wished = 0.0
+
+
+class Progress:
+    """One line in the log when something changes, a sign of life every ten minutes, the rest at DEBUG."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._said: str | None = None
+        self._said_at = now()
+        self._failing = False
+
+    def looked(self, outcome: Outcome) -> None:
+        if self._failing:
+            log.info("Function Compute answers again")
+            self._failing = False
+        text = str(outcome.summary) if outcome.summary else outcome.reason
+        due = self._now() - self._said_at >= HEARTBEAT
+        level = logging.INFO if text != self._said or due else logging.DEBUG
+        log.log(level, "%s: %s", outcome.kind.value.capitalize(), outcome.reason)
+        if level == logging.INFO:
+            self._said, self._said_at = text, self._now()
+
+    def failed(self, error: FunctionComputeError) -> None:
+        log.log(logging.DEBUG if self._failing else logging.WARNING, "Could not look, the wait goes on: %s", error)
+        self._failing = True
+
+
+class Wait:
+    """One wait: its watch, its pace and what it has said. Poking sensors and triggers both go through it."""
+
+    def __init__(self, watch: Watch, schedule: Schedule, context: Context) -> None:
+        self.watch = watch
+        self.schedule = schedule
+        self._pace = Pace(schedule, context.random)
+        self._progress = Progress(context.now)
+
+    def first_look(self, context: Context) -> Flow[Outcome | None]:
+        """The look before deferring: cheap, never sleeping; ``None`` when it met a transient error."""
+        return (yield from self._tolerant(self.watch.first_look(context)))
+
+    def poke(self, context: Context) -> Flow[Outcome | None]:
+        """One look, and when it ends after the deadline the last one."""
+        context = context.until(self.schedule.deadline)
+        if self._time_left(context):
+            outcome = yield from self._tolerant(self.watch.poll(context))
+            if self._time_left(context) or (outcome is not None and outcome.decided):
+                return outcome
+        return (yield from self._give_up(context))
+
+    def run(self, context: Context) -> Flow[Outcome]:
+        """Look until the batch is decided or the deadline has passed.
+
+        Transient errors never end it; a permanent one does, unless ``silent_fail``.
+
+        :raises FunctionComputeError: a permanent error.
+        """
+        context = context.until(self.schedule.deadline)
+        pause = self._pace.first()
+        while left := self._time_left(context):
+            yield Sleep(min(pause, left))
+            if pause < left:
+                outcome = yield from self._tolerant(self.watch.poll(context))
+                if outcome is not None and outcome.decided:
+                    return outcome
+                pause = self._pace.next()
+        return (yield from self._give_up(context))
+
+    @staticmethod
+    def _time_left(context: Context) -> float:
+        return max(context.seconds_left() or 0.0, 0.0)
+
+    def _give_up(self, context: Context) -> Flow[Outcome]:
+        """One last complete look; it may still decide, or gives the counts for the message."""
+        context = context.until(max(self.schedule.deadline, context.now()) + LAST_LOOK)
+        outcome = yield from self._tolerant(self.watch.last_look(context))
+        if outcome is None:
+            known = self.watch.last
+            return Outcome(Kind.TIMEOUT, f"the last look failed; before it: {known or 'nothing known'}", known)
+        return outcome if outcome.decided else replace(outcome, kind=Kind.TIMEOUT)
+
+    def _tolerant(self, look: Flow[Outcome]) -> Flow[Outcome | None]:
+        """A look whose transient errors are noted and outlived."""
+        try:
+            outcome = yield from look
+        except FunctionComputeError as error:
+            if not (error.transient or isinstance(error, DeadlineExceeded) or self.schedule.silent_fail):
+                raise
+            self._pace.slow_down(error)
+            self._progress.failed(error)
+            return None
+        self._pace.recover()
+        self._progress.looked(outcome)
+        return outcome

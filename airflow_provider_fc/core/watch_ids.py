@@ -1,0 +1,163 @@
+"""The same watch for a given set of ids: each one is looked up until it has ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from math import ceil
+from os.path import commonprefix
+
+from airflow_provider_fc.core.batch import (
+    MAX_LISTED_FAILURES,
+    Batch,
+    Failure,
+    Kind,
+    Outcome,
+    Summary,
+    failed_count,
+    unfinished,
+)
+from airflow_provider_fc.core.errors import NotFoundError
+from airflow_provider_fc.core.flow import Context, Flow, Walk, call
+from airflow_provider_fc.core.invocations import Invocation
+from airflow_provider_fc.core.operations import MAX_PAGE_SIZE, GetInvocation, ListInvocations
+from airflow_provider_fc.core.watch import LOST_AFTER, PrefixWatch, Watch
+
+FEW = 5
+"""So many ids are simply asked for one by one."""
+
+
+class IdsWatch(Watch):
+    """Watches a given set of ids. A final status never changes, so what has ended is not asked for again."""
+
+    def __init__(self, batch: Batch, began_at: datetime) -> None:
+        super().__init__(batch, began_at)
+        self._common = commonprefix(batch.ids) or None  # noqa: RUF071 - characters are what is meant
+        self._ended: dict[str, Invocation] = {}
+        self._live: dict[str, Invocation] = {}
+        self._missing_since: dict[str, datetime] = {}
+
+    @property
+    def _prefix(self) -> str | None:
+        return self._common
+
+    def first_look(self, context: Context) -> Flow[Outcome]:
+        if len(self._open) > FEW:
+            self._note((yield from self._listing(context).next_page()).items)
+        else:
+            yield from self._get_each(self._open, context, stop_at_witness=True)
+        return self._conclude(context)
+
+    def poll(self, context: Context) -> Flow[Outcome]:
+        witness = yield from self._known_witness(context)
+        if witness is None and len(self._open) > FEW:
+            witness = yield from self._find_witness(context)
+        if witness and not (yield from self._failing_fast(context)):
+            self._note([witness])
+            return self._waiting(f"at least one invocation is {witness.status}")
+        if not self._spacing.is_due(context.now()):
+            return self._waiting(self._waiting_for)
+        began = context.now()
+        yield from self._resolve(context, stop_at_witness=not self.batch.fail_fast)
+        self._spacing.note(began, context.now())
+        return self._conclude(context)
+
+    def last_look(self, context: Context) -> Flow[Outcome]:
+        yield from self._resolve(context, stop_at_witness=False)
+        return self._conclude(context)
+
+    @property
+    def _open(self) -> list[str]:
+        return [invocation_id for invocation_id in self.batch.ids if invocation_id not in self._ended]
+
+    def _listing(self, context: Context) -> Walk:
+        # The newest first: what was submitted for this wait rather than what has piled up before it.
+        return Walk(ListInvocations(self.batch.function, prefix=self._prefix, order="desc"), context)
+
+    def _known_witness(self, context: Context) -> Flow[Invocation | None]:
+        """The invocation that was live at the last look, if it still is."""
+        for invocation_id in list(self._live)[:1]:
+            item = yield from self._get(invocation_id, context)
+            if item is not None and not item.is_terminal:
+                return item
+        return None
+
+    def _resolve(self, context: Context, *, stop_at_witness: bool) -> Flow[None]:
+        """Look up every id that has not ended: in bulk as far as a listing helps, then one by one."""
+        self._live.clear()
+        if len(self._open) > FEW:
+            yield from self._read_listing(context, stop_at_witness=stop_at_witness)
+        unseen = [invocation_id for invocation_id in self._open if invocation_id not in self._live]
+        if not (stop_at_witness and self._live):
+            yield from self._get_each(unseen, context, stop_at_witness=stop_at_witness)
+
+    def _read_listing(self, context: Context, *, stop_at_witness: bool) -> Flow[None]:
+        """No more pages than the ids could fill: others may share the prefix."""
+        walk = self._listing(context)
+        most = ceil(len(self._open) / MAX_PAGE_SIZE) + 1
+        while not walk.done and walk.pages < most and len(self._live) < len(self._open):
+            self._note((yield from walk.next_page()).items)
+            if stop_at_witness and self._live:
+                return
+
+    def _get_each(self, ids: list[str], context: Context, *, stop_at_witness: bool) -> Flow[None]:
+        for invocation_id in ids:
+            item = yield from self._get(invocation_id, context)
+            if stop_at_witness and item is not None and not item.is_terminal:
+                return
+
+    def _get(self, invocation_id: str, context: Context) -> Flow[Invocation | None]:
+        try:
+            item = yield from call(GetInvocation(self.batch.function, invocation_id), context)
+        except NotFoundError as error:
+            # Of a function that does not exist nothing will ever be found.
+            if error.code in ("FunctionNotFound", "ServiceNotFound", "AliasNotFound", "VersionNotFound"):
+                raise
+            self._live.pop(invocation_id, None)
+            if self._memory.knows(invocation_id):
+                self._missing_since.setdefault(invocation_id, context.now())
+            return None
+        self._note([item])
+        return item
+
+    def _note(self, items: Iterable[Invocation]) -> None:
+        mine = [item for item in items if self.batch.belongs(item)]
+        self._memory.learn(mine)
+        for item in mine:
+            self._missing_since.pop(item.invocation_id, None)
+            if item.is_terminal:
+                self._ended[item.invocation_id] = item
+                self._live.pop(item.invocation_id, None)
+            elif item.invocation_id not in self._ended:
+                self._live[item.invocation_id] = item
+
+    def _conclude(self, context: Context) -> Outcome:
+        summary = self.last = self._summary()
+        if self.batch.fail_fast and self.batch.exceeds(failed_count(self.batch, summary)):
+            return self._judge(summary, context)
+        lost = [key for key, since in self._missing_since.items() if context.now() - since >= LOST_AFTER]
+        if lost:
+            reason = (
+                f"{len(lost)} {self.batch} were seen unfinished and no longer exist, {lost[0]} among them: their "
+                f"records have expired (Function Compute keeps them for 7 days) or were removed"
+            )
+            return Outcome(Kind.LOST, reason, summary)
+        open_reason = unfinished(self.batch, summary)
+        return self._waiting(open_reason, summary) if open_reason else self._judge(summary, context)
+
+    def _summary(self) -> Summary:
+        ended = self._ended.values()
+        failures = [Failure.of(item) for item in ended if self.batch.is_failure(item.status)]
+        by_status = Counter(item.status for item in (*ended, *self._live.values()))
+        return Summary(
+            dict(sorted(by_status.items())),
+            tuple(failures[:MAX_LISTED_FAILURES]),
+            min((item.started_time for item in ended if item.started_time is not None), default=None),
+            max((item.end_time for item in ended if item.end_time is not None), default=None),
+        )
+
+
+def watch(batch: Batch, began_at: datetime) -> Watch:
+    """The right kind of watch for the batch."""
+    return IdsWatch(batch, began_at) if batch.ids else PrefixWatch(batch, began_at)
