@@ -1,0 +1,1 @@
+"""Drives the core: the only package that touches the network or sleeps."""

@@ -1,0 +1,171 @@
+"""Drives core flows with aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import uuid4
+from weakref import WeakKeyDictionary
+
+import aiohttp
+from yarl import URL
+
+from airflow_provider_fc.clients.credentials import CredentialsProvider, provider_for
+from airflow_provider_fc.clients.network import USER_AGENT, ca_bundle, proxy_for, total_timeout, warn_once
+from airflow_provider_fc.core.errors import FunctionComputeError, TransportError
+from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Sleep
+from airflow_provider_fc.core.http import HttpResponse
+from airflow_provider_fc.core.invocations import Invocation
+from airflow_provider_fc.core.listing import Listing
+from airflow_provider_fc.core.settings import Settings
+
+T = TypeVar("T")
+
+_MAX_CONNECTIONS = 100
+
+
+@dataclass
+class _Pool:
+    session: asyncio.Task[aiohttp.ClientSession]
+    users: int = 0
+
+
+# A session belongs to its loop: one used on another loop fails with "Event loop is closed".
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Pool]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def _shared_session(settings: Settings) -> AsyncIterator[aiohttp.ClientSession]:
+    """One connection pool per event loop and settings; the last user closes it."""
+    pools = _pools.setdefault(asyncio.get_running_loop(), {})
+    pool = pools.get(settings)
+    if pool is None:
+        pool = pools[settings] = _Pool(asyncio.ensure_future(_open_session(settings)))
+    pool.users += 1
+    try:
+        yield await asyncio.shield(pool.session)
+    finally:
+        pool.users -= 1
+        if not pool.users:
+            del pools[settings]
+            await _close(pool.session)
+
+
+async def _open_session(settings: Settings) -> aiohttp.ClientSession:
+    # Reading the certificate authorities takes 50 ms of CPU: not on the loop.
+    context = await asyncio.to_thread(_tls, ca_bundle(settings))
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=context, limit=_MAX_CONNECTIONS),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+    )
+
+
+def _tls(authorities: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authorities)
+    if authorities is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _close(opening: asyncio.Task[aiohttp.ClientSession]) -> None:
+    if not opening.done():
+        opening.cancel()
+    elif not opening.cancelled() and opening.exception() is None:
+        await opening.result().close()
+
+
+class AiohttpTransport:
+    """Sends requests exactly as they are: no redirects, no environment, no headers of its own."""
+
+    def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
+        self._settings = settings
+        self._session = session
+
+    async def send(self, send: Send) -> HttpResponse:
+        """:raises TransportError: no complete answer."""
+        request, settings = send.request, self._settings
+        warn_once(settings.conn_id, request.origin, settings.verify)
+        total = total_timeout(settings, send.timeout)
+        try:
+            async with self._session.request(
+                request.method,
+                URL(request.url, encoded=True),  # encoded: these bytes are signed
+                headers={**request.headers, "user-agent": USER_AGENT},
+                skip_auto_headers=("accept", "accept-encoding", "content-type"),
+                data=request.body if request.body or request.method != "GET" else None,
+                allow_redirects=False,
+                proxy=proxy_for(settings, request.origin),
+                timeout=aiohttp.ClientTimeout(
+                    total=total, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
+                ),
+            ) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = str(error) or "timed out"
+            raise TransportError(
+                f"{request.method} {request.origin}{request.path}: {type(error).__name__}: {reason}"
+            ) from error
+        return HttpResponse(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
+
+
+class AsyncClient:
+    """Runs flows for one connection on the running loop. Use it as ``async with``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        credentials: CredentialsProvider | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
+        self._credentials = credentials or provider_for(settings)
+        self._sleep = sleep
+        self.context = Context(settings, now=now, random=random.random, nonce=lambda: uuid4().hex)
+
+    async def __aenter__(self) -> AsyncClient:
+        self._shared = _shared_session(self._settings)
+        self._transport = AiohttpTransport(self._settings, await self._shared.__aenter__())
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._shared.__aexit__(None, None, None)
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Obey the flow until it returns; its errors and ours pass through it."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = await self._obey(step)
+                except FunctionComputeError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def _obey(self, step: Send | Sleep | GetCredentials) -> object:
+        if isinstance(step, Send):
+            return await self._transport.send(step)
+        if isinstance(step, GetCredentials):
+            at_hand = self._credentials.cached(step.rejected)
+            return at_hand or await asyncio.to_thread(self._credentials.get, step.rejected)
+        await self._sleep(step.seconds)
+        return None
+
+    async def items(self, listing: Listing) -> AsyncIterator[Invocation]:
+        """A listing's items, fetched as they are asked for."""
+        while not listing.done:
+            for item in await self.run(listing.next_items()):
+                yield item
