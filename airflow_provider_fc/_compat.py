@@ -1,0 +1,26 @@
+"""The few things that differ between Airflow 2.11 and 3.x and that common-compat's ``sdk`` does not offer."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseSensorOperator, Context
+
+
+def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datetime | None:
+    """When the first try since the last clear of a rescheduled sensor began; ``None`` in that try itself."""
+    ti = context["ti"]
+    if hasattr(ti, "get_first_reschedule_date"):
+        return ti.get_first_reschedule_date(context)
+    from airflow.sensors.base import _orig_start_date  # type: ignore[import-not-found]  # Airflow 2.11
+
+    date = _orig_start_date(
+        dag_id=ti.dag_id,
+        task_id=ti.task_id,
+        run_id=ti.run_id,
+        map_index=ti.map_index,
+        try_number=(ti.max_tries or 0) - (sensor.retries or 0) + 1,
+    )
+    return cast("datetime | None", date)

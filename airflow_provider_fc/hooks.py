@@ -1,0 +1,366 @@
+"""Hooks: read an Airflow connection and talk to Function Compute, blocking or on an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import timedelta
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
+
+from airflow_provider_fc import connection_form
+from airflow_provider_fc.core import calls
+from airflow_provider_fc.core.errors import FunctionComputeError, ParameterError, SettingsError
+from airflow_provider_fc.core.flow import call
+from airflow_provider_fc.core.invocations import Invocation
+from airflow_provider_fc.core.listing import Listing
+from airflow_provider_fc.core.parameters import is_absent, whole_number
+from airflow_provider_fc.core.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_provider_fc.clients.aio import AsyncClient
+    from airflow_provider_fc.clients.sync import SyncClient
+
+CONN_TYPES = ("alibaba_fc", "alibaba_cloud")
+
+_TEST_SECONDS = 15
+
+
+def settings_from(conn: Connection, region_id: str | None = None) -> Settings:
+    """Read a connection's fields; makes no call of any kind.
+
+    :raises SettingsError: names every mistake.
+    """
+    conn_id = str(conn.conn_id)
+    if conn.conn_type not in CONN_TYPES:
+        raise SettingsError(conn_id, [f"its type is {conn.conn_type!r}; use {' or '.join(CONN_TYPES)}"])
+    return Settings.from_connection(
+        conn_id,
+        host=conn.host,
+        port=conn.port,
+        login=conn.login,
+        password=conn.password,
+        extra=_extra(conn_id, conn.extra),
+        region_id=region_id,
+    )
+
+
+def _extra(conn_id: str, text: str | None) -> dict[str, Any]:
+    # Not extra_dejson: in a trigger it would call the supervisor synchronously, on the event loop.
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
+    except msgspec.DecodeError:
+        raise SettingsError(conn_id, ["extra is not a JSON object"]) from None
+
+
+def _no_such_connection(conn_id: str) -> SettingsError:
+    variable = f"AIRFLOW_CONN_{conn_id.upper()}"
+    return SettingsError(
+        conn_id,
+        [f"fc_conn_id names no connection; add it with `airflow connections add {conn_id}` or the variable {variable}"],
+    )
+
+
+class _ConnectionHook(BaseHook):
+    """What Airflow wants to know of a hook, and the two parameters both hooks share.
+
+    :param fc_conn_id: connection of type ``alibaba_fc`` (or ``alibaba_cloud``).
+    :param region_id: overrides the connection's region.
+    """
+
+    conn_name_attr = "fc_conn_id"
+    default_conn_name = "fc_default"
+    conn_type = "alibaba_fc"
+    hook_name = "Alibaba Cloud Function Compute"
+
+    def __init__(self, fc_conn_id: str = default_conn_name, region_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.fc_conn_id = fc_conn_id
+        self.region_id = region_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Form fields for Airflow 2; Airflow 3 reads them from the provider's metadata."""
+        return connection_form.connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        return connection_form.ui_field_behaviour()
+
+    def _conn_id(self) -> str:
+        if is_absent(self.fc_conn_id) or not isinstance(self.fc_conn_id, str):
+            raise ParameterError("fc_conn_id", "is missing; give the id of an alibaba_fc connection")
+        return self.fc_conn_id
+
+
+class FunctionComputeHook(_ConnectionHook):
+    """Blocking access to Function Compute for one connection. Not to be shared between threads.
+
+    All methods raise :class:`ParameterError` for a value that cannot be used, :class:`SettingsError` for an unusable
+    connection, :class:`ApiError` (with HTTP status, code, message and request id) for an error of the server's, and
+    :class:`TransportError` when no complete answer came within ``max_attempts``.
+    """
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The connection, read once."""
+        conn_id = self._conn_id()
+        try:
+            conn = self.get_connection(conn_id)
+        except AirflowNotFoundException as error:
+            raise _no_such_connection(conn_id) from error
+        return settings_from(conn, self.region_id)
+
+    @cached_property
+    def client(self) -> SyncClient:
+        from airflow_provider_fc.clients.sync import SyncClient
+
+        return SyncClient(self.settings)
+
+    def get_conn(self) -> SyncClient:
+        return self.client
+
+    def close(self) -> None:
+        """Close the connections to the server; the hook can be used again afterwards."""
+        if "client" in self.__dict__:
+            self.__dict__.pop("client").close()
+
+    def __enter__(self) -> FunctionComputeHook:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def list_invocations(
+        self,
+        function_name: str,
+        *,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+        invocation_id_prefix: str | None = None,
+        statuses: str | Sequence[str] | None = None,
+        started_after: Any = None,
+        started_before: Any = None,
+        order: str | None = None,
+        include_payload: bool = False,
+        page_size: int = 100,
+        limit: int | None = None,
+    ) -> Iterator[Invocation]:
+        """List invocations lazily, in constant memory, each id once among any thousand neighbours.
+
+        :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
+        :param qualifier: version or alias.
+        :param invocation_id_prefix: ids must start with it.
+        :param statuses: one status or several; all by default.
+        :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive.
+        :param started_before: likewise.
+        :param order: ``asc`` or ``desc`` by start time; the server's own order by default.
+        :param include_payload: ask for the payloads that the invocations were started with.
+        :param page_size: invocations per request, 1 to 100.
+        :param limit: stop after so many.
+        """
+        most = whole_number("limit", limit, at_least=0)
+        query = calls.list_query(
+            calls.function_of(self.settings, function_name, service_name, qualifier),
+            invocation_id_prefix=invocation_id_prefix,
+            statuses=statuses,
+            started_after=started_after,
+            started_before=started_before,
+            order=order,
+            include_payload=include_payload,
+            page_size=page_size,
+            limit=most,
+        )
+        return islice(self.client.items(Listing(query, self.client.context)), most)
+
+    def get_invocation(
+        self,
+        function_name: str,
+        invocation_id: str,
+        *,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+    ) -> Invocation:
+        """Get one invocation.
+
+        :raises NotFoundError: it does not exist, is not visible yet, or its record is older than 7 days.
+        """
+        function = calls.function_of(self.settings, function_name, service_name, qualifier)
+        return self.client.run(call(calls.get_operation(function, invocation_id), self.client.context))
+
+    def stop_invocation(
+        self,
+        function_name: str,
+        invocation_id: str,
+        *,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+    ) -> None:
+        """Ask for one invocation to be stopped; it is ``Stopping`` until it has.
+
+        :raises AlreadyCompletedError: it had ended before.
+        :raises NotFoundError: see :meth:`get_invocation`.
+        """
+        function = calls.function_of(self.settings, function_name, service_name, qualifier)
+        self.client.run(call(calls.stop_operation(function, invocation_id), self.client.context))
+
+    def invoke(
+        self,
+        function_name: str,
+        payload: Any = None,
+        *,
+        invocation_id: str | None = None,
+        delay: int | None = None,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+    ) -> str:
+        """Start one invocation asynchronously and return its id.
+
+        It is always submitted with an id, one made up here if none is given, so a repeated request can never run the
+        function twice.
+
+        :param payload: bytes, text (UTF-8) or anything JSON can hold; 128 KB at most.
+        :param invocation_id: letters, digits, ``_`` and ``-``; other characters become ``_``.
+        :param delay: seconds that FC holds it back, 0 to 3600.
+        :raises AlreadyExistsError: the id has been used before.
+        """
+        function = calls.function_of(self.settings, function_name, service_name, qualifier)
+        operation = calls.invoke_operation(function, payload, invocation_id=invocation_id, delay=delay)
+        return self.client.run(calls.submit(operation, self.client.context)).invocation_id
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Make one signed read and say what is wrong: key, endpoint, permission or reachability."""
+        try:
+            operation = calls.probe(self.settings)
+            origin = self.settings.origin(operation.function.api)
+            context = self.client.context
+            context = context.until(context.now() + timedelta(seconds=_TEST_SECONDS))
+        except FunctionComputeError as error:
+            return False, str(error)
+        try:
+            self.client.run(call(operation, context))
+        except FunctionComputeError as error:
+            return calls.explain_probe(self.settings, error, origin)
+        finally:
+            self.close()
+        return calls.explain_probe(self.settings, None, origin)
+
+
+class FunctionComputeAsyncHook(_ConnectionHook):
+    """The same on an event loop, for triggers. Use it as ``async with``; nothing in it blocks the loop.
+
+    The connection pool is shared by all hooks with equal settings on the same loop.
+    """
+
+    async def __aenter__(self) -> FunctionComputeAsyncHook:
+        from airflow_provider_fc.clients.aio import AsyncClient
+
+        self.settings = await self._read_settings()
+        self.client: AsyncClient = await AsyncClient(self.settings).__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.client.__aexit__(*exc_info)
+
+    async def _read_settings(self) -> Settings:
+        from airflow.providers.common.compat.connection import get_async_connection
+
+        conn_id = self._conn_id()
+        try:
+            conn = await get_async_connection(conn_id)
+        except AirflowNotFoundException as error:
+            raise _no_such_connection(conn_id) from error
+        return settings_from(conn, self.region_id)
+
+    async def list_invocations(
+        self,
+        function_name: str,
+        *,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+        invocation_id_prefix: str | None = None,
+        statuses: str | Sequence[str] | None = None,
+        started_after: Any = None,
+        started_before: Any = None,
+        order: str | None = None,
+        include_payload: bool = False,
+        page_size: int = 100,
+        limit: int | None = None,
+    ) -> AsyncIterator[Invocation]:
+        """See :meth:`FunctionComputeHook.list_invocations`."""
+        most = whole_number("limit", limit, at_least=0)
+        query = calls.list_query(
+            calls.function_of(self.settings, function_name, service_name, qualifier),
+            invocation_id_prefix=invocation_id_prefix,
+            statuses=statuses,
+            started_after=started_after,
+            started_before=started_before,
+            order=order,
+            include_payload=include_payload,
+            page_size=page_size,
+            limit=most,
+        )
+        count = 0
+        if most == 0:
+            return
+        async for item in self.client.items(Listing(query, self.client.context)):
+            yield item
+            count += 1
+            if count == most:
+                return
+
+    async def get_invocation(
+        self,
+        function_name: str,
+        invocation_id: str,
+        *,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+    ) -> Invocation:
+        """See :meth:`FunctionComputeHook.get_invocation`."""
+        function = calls.function_of(self.settings, function_name, service_name, qualifier)
+        return await self.client.run(call(calls.get_operation(function, invocation_id), self.client.context))
+
+    async def stop_invocation(
+        self,
+        function_name: str,
+        invocation_id: str,
+        *,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+    ) -> None:
+        """See :meth:`FunctionComputeHook.stop_invocation`."""
+        function = calls.function_of(self.settings, function_name, service_name, qualifier)
+        await self.client.run(call(calls.stop_operation(function, invocation_id), self.client.context))
+
+    async def invoke(
+        self,
+        function_name: str,
+        payload: Any = None,
+        *,
+        invocation_id: str | None = None,
+        delay: int | None = None,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+    ) -> str:
+        """See :meth:`FunctionComputeHook.invoke`."""
+        function = calls.function_of(self.settings, function_name, service_name, qualifier)
+        operation = calls.invoke_operation(function, payload, invocation_id=invocation_id, delay=delay)
+        return (await self.client.run(calls.submit(operation, self.client.context))).invocation_id
+
+    async def test_connection(self) -> tuple[bool, str]:
+        """See :meth:`FunctionComputeHook.test_connection`."""
+        operation = calls.probe(self.settings)
+        origin = self.settings.origin(operation.function.api)
+        context = self.client.context
+        context = context.until(context.now() + timedelta(seconds=_TEST_SECONDS))
+        try:
+            await self.client.run(call(operation, context))
+        except FunctionComputeError as error:
+            return calls.explain_probe(self.settings, error, origin)
+        return calls.explain_probe(self.settings, None, origin)

@@ -1,0 +1,136 @@
+"""The trigger that a deferred sensor waits with. Its class path is stored in Airflow's database: never move it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_fc import events
+
+log = logging.getLogger(__name__)
+
+_CONNECTION_RETRY_SECONDS = 30.0
+
+
+class FunctionComputeInvocationsTrigger(BaseTrigger):
+    """Waits for a batch of invocations and sends exactly one event. It only reads, and may run twice at once.
+
+    All arguments are JSON-native; an argument once shipped stays accepted, because deferred tasks outlive upgrades.
+
+    :param fc_conn_id: id of the connection; its secrets are read when the trigger runs.
+    :param poll_interval: seconds between two looks.
+    :param deadline: epoch seconds at which the wait ends as a timeout, unchanged by restarts.
+    :param began_at: epoch seconds at which the wait began.
+    :param batch: the parameters of the batch, checked by the sensor.
+    """
+
+    def __init__(
+        self,
+        *,
+        fc_conn_id: str,
+        region_id: str | None,
+        function_name: str,
+        service_name: str | None,
+        qualifier: str | None,
+        batch: dict[str, Any],
+        poll_interval: float,
+        deadline: float,
+        began_at: float,
+        exponential_backoff: bool = False,
+        max_wait: float | None = None,
+        silent_fail: bool = False,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.fc_conn_id = fc_conn_id
+        self.region_id = region_id
+        self.function_name = function_name
+        self.service_name = service_name
+        self.qualifier = qualifier
+        self.batch = batch
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+        self.began_at = began_at
+        self.exponential_backoff = exponential_backoff
+        self.max_wait = max_wait
+        self.silent_fail = silent_fail
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "fc_conn_id": self.fc_conn_id,
+                "region_id": self.region_id,
+                "function_name": self.function_name,
+                "service_name": self.service_name,
+                "qualifier": self.qualifier,
+                "batch": self.batch,
+                "poll_interval": self.poll_interval,
+                "deadline": self.deadline,
+                "began_at": self.began_at,
+                "exponential_backoff": self.exponential_backoff,
+                "max_wait": self.max_wait,
+                "silent_fail": self.silent_fail,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        from airflow_provider_fc.core.errors import FunctionComputeError, TriggerError, to_fields
+
+        try:
+            event = await self._wait()
+        except FunctionComputeError as error:
+            event = events.Event("error", "", error=to_fields(error))
+        except Exception as error:
+            log.exception("The trigger broke")
+            broken = TriggerError(f"the trigger broke with {type(error).__name__}; its log has the traceback")
+            event = events.Event("error", "", error=to_fields(broken))
+        yield TriggerEvent(events.build(event))  # type: ignore[no-untyped-call]
+
+    async def _wait(self) -> events.Event:
+        from airflow_provider_fc.core.batch import Batch, Kind
+        from airflow_provider_fc.core.calls import function_of
+        from airflow_provider_fc.core.wait import Schedule, Wait
+        from airflow_provider_fc.core.watch_ids import watch
+
+        hook = await self._open_hook()
+        try:
+            function = function_of(hook.settings, self.function_name, self.service_name, self.qualifier)
+            batch = Batch.from_parameters(function, **self.batch)
+            schedule = Schedule(
+                poll_interval=self.poll_interval,
+                deadline=datetime.fromtimestamp(self.deadline, UTC),
+                exponential_backoff=self.exponential_backoff,
+                max_wait=self.max_wait,
+                silent_fail=self.silent_fail,
+            )
+            context = hook.client.context
+            wait = Wait(watch(batch, datetime.fromtimestamp(self.began_at, UTC)), schedule, context)
+            outcome = await hook.client.run(wait.run(context))
+        finally:
+            await hook.__aexit__()
+        summary = None if outcome.summary is None else outcome.summary.to_event()
+        # The reason of a failure quotes error texts, which may hold anything: the worker fetches those itself.
+        message = str(outcome.summary) if outcome.kind is Kind.FAILED else outcome.reason
+        return events.Event(outcome.kind.value, message, summary)
+
+    async def _open_hook(self) -> Any:
+        """Read the connection; an API server that does not answer for a moment does not end the wait."""
+        from airflow_provider_fc.core.errors import FunctionComputeError
+        from airflow_provider_fc.hooks import FunctionComputeAsyncHook
+
+        while True:
+            try:
+                return await FunctionComputeAsyncHook(self.fc_conn_id, self.region_id).__aenter__()
+            except FunctionComputeError:
+                raise
+            except Exception as error:
+                left = self.deadline - datetime.now(UTC).timestamp()
+                if left <= 0:
+                    raise
+                log.warning("Could not read connection %r, trying again: %s", self.fc_conn_id, type(error).__name__)
+                await asyncio.sleep(min(_CONNECTION_RETRY_SECONDS, left))
