@@ -83,15 +83,6 @@ class _ConnectionHook(BaseHook):
         self.fc_conn_id = fc_conn_id
         self.region_id = region_id
 
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Form fields for Airflow 2; Airflow 3 reads them from the provider's metadata."""
-        return connection_form.connection_form_widgets()
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        return connection_form.ui_field_behaviour()
-
     def _conn_id(self) -> str:
         if is_absent(self.fc_conn_id) or not isinstance(self.fc_conn_id, str):
             raise ParameterError("fc_conn_id", "is missing; give the id of an alibaba_fc connection")
@@ -105,6 +96,16 @@ class FunctionComputeHook(_ConnectionHook):
     connection, :class:`ApiError` (with HTTP status, code, message and request id) for an error of the server's, and
     :class:`TransportError` when no complete answer came within ``max_attempts``.
     """
+
+    # Airflow 2 looks for these two on this very class, not on its bases.
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Form fields for Airflow 2; Airflow 3 reads them from the provider's metadata."""
+        return connection_form.connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        return connection_form.ui_field_behaviour()
 
     @cached_property
     def settings(self) -> Settings:

@@ -1,0 +1,232 @@
+"""The wait around the looks: when it sleeps, what it outlives, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from harness import START, World
+
+from airflow_provider_fc.core.batch import Kind
+from airflow_provider_fc.core.errors import AccessDeniedError, TransportError
+from airflow_provider_fc.core.http import HttpRequest, HttpResponse
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def status(code: int, name: str = "", **headers: str) -> HttpResponse:
+    return HttpResponse(code, headers, b'{"Code": "%s", "Message": "m"}' % name.encode())
+
+
+def test_the_first_sleep_is_five_seconds_and_a_share_of_the_interval(world: World) -> None:
+    world.run(world.wait(poll_interval=30).run(world.context))
+
+    assert world.slept[0] == 5 + 0.5 * 30
+
+
+def test_the_first_sleep_spreads_over_a_minute_at_most(world: World) -> None:
+    world.run(world.wait(poll_interval=600).run(world.context))
+
+    assert world.slept[0] == 5 + 0.5 * 60
+
+
+def test_later_sleeps_are_the_interval_give_or_take_ten_percent(world: World) -> None:
+    world.run(world.wait(poll_interval=100).run(world.context))
+
+    assert set(world.slept[1:-1]) == {100.0}
+
+
+def test_exponential_backoff_doubles_up_to_max_wait(world: World) -> None:
+    world.run(world.wait(poll_interval=10, exponential_backoff=True, max_wait=60).run(world.context))
+
+    assert world.slept[1:6] == [10.0, 20.0, 40.0, 60.0, 60.0]
+
+
+def test_the_wait_ends_at_the_deadline_with_the_last_counts(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    world.add("job-2", statuses=["Succeeded"])
+
+    outcome = world.run(world.wait(timeout=1000, poll_interval=300).run(world.context))
+
+    assert world.clock.now() - START == timedelta(seconds=1000)
+    assert outcome.kind is Kind.TIMEOUT
+    assert outcome.reason == "1 of 2 found (Running 1, Succeeded 1) are not finished"
+
+
+def test_a_batch_that_ends_with_the_deadline_is_still_judged(world: World) -> None:
+    world.add("job-1", timeline=[[0, "Running"], [999, "Failed"]])
+
+    assert world.run(world.wait(timeout=1000, poll_interval=300).run(world.context)).kind is Kind.FAILED
+
+
+def test_a_wait_begun_after_its_deadline_ends_at_once_as_a_timeout(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    wait = world.wait(timeout=1000)
+    world.clock.sleep(5000)
+
+    assert world.run(wait.run(world.context)).kind is Kind.TIMEOUT
+    assert world.slept == []
+
+
+def test_a_poke_that_ends_after_the_deadline_gives_the_last_counts(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    wait = world.wait(timeout=1000)
+    world.clock.sleep(1001)
+
+    outcome = world.run(wait.poke(world.context))
+
+    assert outcome.kind is Kind.TIMEOUT
+    assert outcome.summary.by_status == {"Running": 1}
+
+
+def test_a_restart_in_mid_wait_changes_neither_deadline_nor_outcome(world: World) -> None:
+    world.add("job-1", timeline=[[0, "Running"], [700, "Succeeded"]])
+    first = world.wait(timeout=1000)
+    second = world.wait(timeout=1000)
+    flow = first.run(world.context)
+    next(flow)
+    flow.close()
+    world.clock.sleep(500)
+
+    assert world.run(second.run(world.context)).kind is Kind.SUCCESS
+    assert second.schedule.deadline == START + timedelta(seconds=1000)
+
+
+FAULTS = {
+    "reset": TransportError("connection reset"),
+    "500": status(500, "InternalServerError"),
+    "503": status(503, "ServiceUnavailable"),
+    "429": status(429, "ResourceExhausted"),
+    "throttled": status(400, "Throttling.User"),
+    "truncated JSON": HttpResponse(200, {}, b'{"tasks": [{"task'),
+    "HTML": HttpResponse(502, {}, b"<html>Bad Gateway</html>"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_transient_error_never_ends_a_wait(world: World, fault: HttpResponse | Exception) -> None:
+    world.add("job-1", timeline=[[0, "Running"], [2000, "Succeeded"]])
+    world.answer = lambda request: fault if world.clock.now() - START < timedelta(seconds=2500) else None
+
+    assert world.run(world.wait().run(world.context)).kind is Kind.SUCCESS
+
+
+def test_a_fault_that_lasts_to_the_deadline_ends_as_a_timeout(world: World) -> None:
+    world.answer = lambda request: TransportError("connection reset")
+
+    outcome = world.run(world.wait().run(world.context))
+
+    assert outcome.kind is Kind.TIMEOUT
+    assert outcome.reason == "the last look failed; before it: nothing known"
+
+
+def test_a_fault_is_logged_when_it_starts_and_when_it_ends(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world.add("job-1", statuses=["Running"])
+    world.answer = lambda request: (
+        TransportError("connection reset") if 500 < (world.clock.now() - START).total_seconds() < 2500 else None
+    )
+
+    world.run(world.wait().run(world.context))
+
+    assert caplog.text.count("Could not look, the wait goes on: connection reset") == 1
+    assert caplog.text.count("Function Compute answers again") == 1
+
+
+@pytest.mark.parametrize(("code", "name"), [(400, "InvalidArgument"), (401, ""), (403, "AccessDenied")])
+def test_a_permanent_error_ends_the_wait_at_once(world: World, code: int, name: str) -> None:
+    world.answer = lambda request: status(code, name)
+
+    with pytest.raises(Exception, match=f"HTTP {code}"):
+        world.run(world.wait().run(world.context))
+    assert len(world.sent) == 1
+
+
+def test_a_permanent_error_is_outlived_with_silent_fail(world: World) -> None:
+    world.add("job-1", statuses=["Succeeded"], submitted_seconds_ago=3600)
+    answers = iter([status(403, "AccessDenied")] * 3)
+    world.answer = lambda request: next(answers, None)
+
+    assert world.run(world.wait(silent_fail=True).run(world.context)).kind is Kind.SUCCESS
+
+
+def test_a_verdict_is_not_outlived_with_silent_fail(world: World) -> None:
+    world.add("job-1", statuses=["Failed"])
+
+    assert world.run(world.wait(silent_fail=True).run(world.context)).kind is Kind.FAILED
+
+
+def test_throttling_slows_the_polls_down_and_an_answer_speeds_them_up_again(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    answers = iter([status(429, "ResourceExhausted")] * 2)
+    world.answer = lambda request: next(answers, None)
+
+    world.run(world.wait(poll_interval=60).run(world.context))
+
+    assert world.slept[1:5] == [120.0, 240.0, 120.0, 60.0]
+
+
+def test_retry_after_is_the_least_pause(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    answers = iter([status(429, "ResourceExhausted", **{"retry-after": "45"})])
+    world.answer = lambda request: next(answers, None)
+
+    world.run(world.wait(poll_interval=1, timeout=100).run(world.context))
+
+    assert world.slept[1] == 45.0
+
+
+def test_an_hour_without_change_is_a_quiet_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world.add("job-1", statuses=["Running"])
+
+    world.run(world.wait(poll_interval=10).run(world.context))
+
+    assert 2 <= len(caplog.records) <= 20
+
+
+def test_a_change_of_counts_is_a_line_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world.add("job-1", timeline=[[0, "Running"], [100, "Succeeded"]])
+    world.add("job-2", timeline=[[0, "Running"], [200, "Succeeded"]])
+
+    world.run(world.wait(poll_interval=20).run(world.context))
+
+    lines = [record.message for record in caplog.records]
+    assert lines == [
+        "Waiting: 2 of 2 found (Running 2) are not finished",
+        "Waiting: 1 of 2 found (Running 1, Succeeded 1) are not finished",
+        "Success: 2 found (Succeeded 2)",
+    ]
+
+
+def test_no_request_is_sent_after_the_deadline_and_the_last_look(world: World) -> None:
+    world.seconds_per_request = 4.0
+    world.add_many(5000, "Running")
+    moments = []
+
+    def note(request: HttpRequest) -> None:
+        moments.append(world.clock.now() - START)
+
+    world.answer = note
+    outcome = world.run(world.wait(timeout=600).run(world.context))
+
+    assert outcome.kind is Kind.TIMEOUT
+    assert max(moments) <= timedelta(seconds=600 + 30 + 4)
+    assert all(before <= after for before, after in pairwise(moments))
+
+
+def test_an_access_error_carries_what_support_needs(world: World) -> None:
+    world.answer = lambda request: HttpResponse(
+        403, {}, b'{"Code": "AccessDenied", "Message": "no permission", "RequestId": "r-1"}'
+    )
+
+    with pytest.raises(AccessDeniedError) as caught:
+        world.run(world.wait().run(world.context))
+
+    assert (caught.value.status, caught.value.code, caught.value.request_id) == (403, "AccessDenied", "r-1")

@@ -1,0 +1,553 @@
+"""What looking at a batch by prefix proves, and what it costs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from harness import START, World
+
+from airflow_provider_fc.core.batch import Kind
+from airflow_provider_fc.core.errors import ApiError, TransportError, UnavailableError
+from airflow_provider_fc.core.http import HttpResponse
+from airflow_provider_fc.core.invocations import STATUSES
+
+LIVE = ["Enqueued", "Dequeued", "Running", "Retrying", "Stopping"]
+BAD = ["Failed", "Stopped", "Expired", "Invalid"]
+
+VERDICTS = {
+    **dict.fromkeys(LIVE, Kind.WAITING),
+    "Succeeded": Kind.SUCCESS,
+    **dict.fromkeys(BAD, Kind.FAILED),
+    "Paused": Kind.WAITING,
+}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.mark.parametrize(("status", "kind"), VERDICTS.items())
+@pytest.mark.parametrize("look", ["first_look", "poke"])
+@pytest.mark.parametrize("how_many", [1, 150])
+def test_a_status_means_the_same_in_every_look(world: World, status: str, kind: Kind, look: str, how_many: int) -> None:
+    world.add_many(how_many - 1, prefix="job-a")
+    world.add("job-z", statuses=[status])
+    wait = world.wait(settle_seconds=0)
+
+    outcome = world.kind_of(getattr(wait, look)(world.context))
+
+    # The first look reads one page; more than one is the trigger's business.
+    assert outcome == (Kind.WAITING if look == "first_look" and how_many > 100 else kind)
+
+
+@pytest.mark.parametrize(("status", "kind"), VERDICTS.items())
+@pytest.mark.parametrize("how_many", [1, 150])
+def test_a_status_means_the_same_in_the_whole_wait(world: World, status: str, kind: Kind, how_many: int) -> None:
+    world.add_many(how_many - 1, prefix="job-a")
+    world.add("job-z", statuses=[status])
+
+    outcome = world.kind_of(world.wait().run(world.context))
+
+    assert outcome == (Kind.TIMEOUT if kind is Kind.WAITING else kind)
+
+
+def test_every_documented_status_has_a_verdict() -> None:
+    assert STATUSES.keys() == VERDICTS.keys() - {"Paused"}
+
+
+def test_an_unknown_status_is_named_when_time_is_up(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.add("job-1", statuses=["Paused"])
+
+    outcome = world.run(world.wait().run(world.context))
+
+    assert outcome.kind is Kind.TIMEOUT
+    assert "Paused" in outcome.reason
+    assert len([record for record in caplog.records if "'Paused' is a status" in record.message]) == 1
+
+
+def test_nothing_found_waits(world: World) -> None:
+    assert world.run(world.wait().run(world.context)).kind is Kind.TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("on_empty", "kind"), [("wait", Kind.WAITING), ("fail", Kind.EMPTY), ("succeed", Kind.SUCCESS)]
+)
+def test_on_empty_decides_after_a_confirmation(world: World, on_empty: str, kind: Kind) -> None:
+    wait = world.wait(on_empty=on_empty)
+
+    assert world.kind_of(wait.first_look(world.context)) is Kind.WAITING
+    assert world.kind_of(wait.poke(world.context)) is kind
+    assert world.slept == ([] if on_empty == "wait" else [15.0])
+
+
+def test_on_empty_never_decides_while_invocations_are_expected(world: World) -> None:
+    wait = world.wait(on_empty="succeed", expected_count=1, settle_seconds=0)
+
+    assert world.kind_of(wait.poke(world.context)) is Kind.WAITING
+
+
+def test_what_appears_during_the_confirmation_of_nothing_is_waited_for(world: World) -> None:
+    world.add("job-1", statuses=["Running"], appears_after=10)
+
+    assert world.kind_of(world.wait(on_empty="succeed").poke(world.context)) is Kind.WAITING
+
+
+@pytest.mark.parametrize(("found", "kind"), [(2, Kind.WAITING), (3, Kind.SUCCESS), (4, Kind.SUCCESS)])
+def test_so_many_as_expected_must_be_there(world: World, found: int, kind: Kind) -> None:
+    world.add_many(found)
+
+    assert world.kind_of(world.wait(expected_count=3).poke(world.context)) is kind
+
+
+def test_more_than_expected_is_worth_a_warning(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.add_many(4)
+
+    world.run(world.wait(expected_count=3).poke(world.context))
+
+    assert "4 found (Succeeded 4) are more than the 3 expected" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("max_failed", "kind"), [(0, Kind.FAILED), (1, Kind.FAILED), (2, Kind.SUCCESS), (None, Kind.SUCCESS)]
+)
+def test_max_failed_is_how_many_may_end_badly(world: World, max_failed: int | None, kind: Kind) -> None:
+    world.add("job-1", statuses=["Failed"])
+    world.add("job-2", statuses=["Expired"])
+    world.add("job-3", statuses=["Succeeded"])
+
+    assert world.kind_of(world.wait(max_failed=max_failed).poke(world.context)) is kind
+
+
+def test_other_terminal_statuses_can_count_as_success(world: World) -> None:
+    world.add("job-1", statuses=["Stopped"])
+
+    wait = world.wait(success_statuses=["Succeeded", "Stopped"], settle_seconds=0)
+
+    assert world.kind_of(wait.poke(world.context)) is Kind.SUCCESS
+
+
+def test_a_failure_names_counts_and_the_first_twenty_with_error_and_request_id(world: World) -> None:
+    world.add_many(25, "Failed", error_message="ValueError: no image")
+    world.add_many(75, prefix="job-x")
+
+    outcome = world.run(world.wait().poke(world.context))
+
+    assert "25 of 100 invocations of resize (prefix 'job-') ended badly (max_failed=0)" in outcome.reason
+    assert "Failed 25, Succeeded 75" in outcome.reason
+    assert outcome.reason.count("ValueError: no image [request id ") == 20
+    assert "and 5 more" in outcome.reason
+    assert len(outcome.summary.failed) == 20
+
+
+def test_a_summary_has_counts_and_times(world: World) -> None:
+    world.add("job-1", statuses=["Succeeded"], started_time=1_795_000_000_000, end_time=1_795_000_060_000)
+    world.add("job-2", statuses=["Succeeded"], started_time=1_795_000_030_000, end_time=1_795_000_090_500)
+
+    assert world.run(world.wait().poke(world.context)).summary.to_dict() == {
+        "total": 2,
+        "by_status": {"Succeeded": 2},
+        "failed": [],
+        "started_at": "2026-11-18T11:06:40.000Z",
+        "ended_at": "2026-11-18T11:08:10.500Z",
+    }
+
+
+def test_ids_of_other_prefixes_do_not_belong_to_the_batch(world: World) -> None:
+    world.add("job-1", statuses=["Succeeded"])
+    world.add("jab-1", statuses=["Failed"])
+
+    assert world.kind_of(world.wait(settle_seconds=0).poke(world.context)) is Kind.SUCCESS
+
+
+# The start bound
+
+
+def test_invocations_started_before_the_bound_do_not_belong_to_the_batch(world: World) -> None:
+    world.add("job-old", statuses=["Running"], started_time=1_790_000_000_000)
+    world.add("job-bad", statuses=["Failed"], started_time=1_790_000_000_000, end_time=1_790_000_000_001)
+    world.add("job-new", statuses=["Succeeded"])
+
+    outcome = world.run(world.wait(started_after=1_795_000_000_000).poke(world.context))
+
+    assert outcome.kind is Kind.SUCCESS
+    assert outcome.summary.total == 1
+
+
+def test_a_queued_invocation_without_a_start_time_belongs_to_the_batch(world: World) -> None:
+    world.add("job-queued", statuses=["Enqueued"])
+    world.add("job-new", statuses=["Succeeded"])
+
+    outcome = world.run(world.wait(started_after=1_795_000_000_000).poke(world.context))
+
+    assert outcome.kind is Kind.WAITING
+
+
+def test_probes_look_past_older_batches_when_there_is_a_start_bound(world: World) -> None:
+    world.add_many(150, "Running", prefix="job-old", started_time=1_790_000_000_000)
+    world.add("job-new", statuses=["Running"])
+    wait = world.wait(started_after=1_795_000_000_000)
+
+    outcome = world.run(wait.poke(world.context))
+
+    assert outcome.reason == "at least one invocation is Running"
+
+
+def test_the_start_bound_is_never_sent(world: World) -> None:
+    world.add_many(150, "Running")
+
+    world.run(world.wait(started_after=1_795_000_000_000).poke(world.context))
+
+    assert not any("startedTimeBegin" in query for query in world.queries())
+
+
+# The confirmation
+
+
+def test_a_finished_listing_is_confirmed_after_settle_seconds(world: World) -> None:
+    world.add_many(3)
+
+    assert world.kind_of(world.wait(settle_seconds=15).poke(world.context)) is Kind.SUCCESS
+    assert world.slept == [15.0]
+
+
+def test_an_invocation_that_appears_during_the_confirmation_is_waited_for(world: World) -> None:
+    world.add_many(3)
+    world.add("job-late", statuses=["Succeeded"], appears_after=10)
+    wait = world.wait()
+
+    assert world.kind_of(wait.poke(world.context)) is Kind.WAITING
+    assert world.run(wait.poke(world.context)).summary.total == 4
+
+
+def test_an_invocation_that_vanishes_during_the_confirmation_is_not_done(world: World) -> None:
+    world.add_many(3)
+    world.add("job-brief", statuses=["Succeeded"], disappears_after=10)
+
+    assert world.kind_of(world.wait().poke(world.context)) is Kind.WAITING
+
+
+def test_the_first_look_leaves_what_needs_confirmation_to_the_trigger(world: World) -> None:
+    world.add_many(3)
+
+    assert world.kind_of(world.wait().first_look(world.context)) is Kind.WAITING
+    assert world.slept == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "script", "confirmed"),
+    [
+        pytest.param({"settle_seconds": 0}, {}, False, id="settle_seconds=0 turns it off"),
+        pytest.param({"expected_count": 3}, {}, False, id="one page with the expected count"),
+        pytest.param({}, {"submitted_seconds_ago": 3600}, False, id="one page over ten minutes old"),
+        pytest.param({}, {"submitted_seconds_ago": 300}, True, id="one page five minutes old"),
+        pytest.param({}, {}, True, id="one fresh page"),
+    ],
+)
+def test_when_a_confirmation_is_needed(
+    world: World, parameters: dict[str, int], script: dict[str, int], confirmed: bool
+) -> None:
+    world.add_many(3, **script)
+
+    assert world.kind_of(world.wait(**parameters).poke(world.context)) is Kind.SUCCESS
+    assert world.slept == ([15.0] if confirmed else [])
+
+
+def test_several_pages_are_confirmed_even_with_the_expected_count(world: World) -> None:
+    world.add_many(150, submitted_seconds_ago=3600)
+
+    assert world.kind_of(world.wait(expected_count=150).poke(world.context)) is Kind.SUCCESS
+    assert world.slept == [15.0]
+
+
+def test_a_confirmation_that_would_end_after_the_deadline_is_not_begun(world: World) -> None:
+    world.add_many(3)
+
+    assert world.kind_of(world.wait(timeout=10).poke(world.context)) is Kind.WAITING
+    assert world.slept == []
+
+
+# The cost
+
+
+def steady(world: World, how_many: int, status: str) -> None:
+    world.add_many(how_many - 1, prefix="job-a")
+    world.add("job-z", statuses=[status])
+
+
+@pytest.mark.parametrize("status", LIVE)
+def test_a_poll_of_ten_thousand_with_a_live_one_takes_at_most_six_requests(world: World, status: str) -> None:
+    steady(world, 10_000, status)
+    wait = world.wait()
+
+    costs = [world.requests_of(wait.poke(world.context))[1] for _ in range(4)]
+
+    assert costs[0] <= 6
+    assert costs[1:] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("status", LIVE)
+def test_a_poll_without_memory_takes_at_most_six_requests(world: World, status: str) -> None:
+    steady(world, 10_000, status)
+
+    outcome, requests = world.requests_of(world.wait().poke(world.context))
+
+    assert outcome is not None
+    assert outcome.kind is Kind.WAITING
+    assert requests <= 6
+
+
+def test_a_poll_that_begins_with_running_ones_takes_two_requests_without_memory(world: World) -> None:
+    steady(world, 10_000, "Running")
+
+    assert world.requests_of(world.wait().poke(world.context))[1] == 2
+
+
+def test_a_batch_of_one_page_is_listed_with_one_request(world: World) -> None:
+    steady(world, 100, "Retrying")
+    wait = world.wait()
+
+    assert [world.requests_of(wait.poke(world.context))[1] for _ in range(3)] == [1, 1, 1]
+
+
+def test_a_finished_batch_costs_the_probes_and_two_walks(world: World) -> None:
+    world.add_many(10_000)
+
+    outcome, requests = world.requests_of(world.wait().poke(world.context))
+
+    assert outcome is not None
+    assert outcome.kind is Kind.SUCCESS
+    assert requests <= 2 * 5 + 2 * 100
+
+
+def test_a_live_status_that_changes_costs_one_request_for_each_one_asked_in_vain(world: World) -> None:
+    world.add_many(150, prefix="job-a")
+    world.add("job-z", timeline=[[0, "Running"], [30, "Stopping"]])
+    wait = world.wait()
+    world.run(wait.poke(world.context))
+    world.clock.sleep(60)
+
+    assert world.requests_of(wait.poke(world.context))[1] == 5
+    assert world.requests_of(wait.poke(world.context))[1] == 1
+
+
+def test_settled_but_incomplete_batches_are_walked_ever_less_often(world: World) -> None:
+    world.seconds_per_request = 0.5
+    world.add_many(1000)
+    wait = world.wait(expected_count=2000, settle_seconds=0)
+    world.run(wait.poke(world.context))
+
+    outcome, requests = world.requests_of(wait.poke(world.context))
+
+    assert outcome is not None
+    assert outcome.reason == "1000 found (Succeeded 1000), 2000 expected"
+    assert requests == 5  # the probes; a walk took 5 s, so the next one is due after 100 s
+
+    world.clock.sleep(100)
+    assert world.requests_of(wait.poke(world.context))[1] == 15
+
+
+# Filters that cannot be trusted
+
+
+def test_a_server_that_ignores_the_status_filter_is_noticed_and_judged_by_whole_listings(world: World) -> None:
+    world.state.set_switches(ignore_status_filter=True)
+    steady(world, 150, "Running")
+    wait = world.wait(settle_seconds=0)
+
+    assert world.run(wait.poke(world.context)).kind is Kind.WAITING
+
+    world.clock.sleep(120)
+    before = len(world.sent)
+    assert world.run(wait.poke(world.context)).kind is Kind.WAITING
+    assert [query.get("status") for query in world.queries()[before:]] == [None, None]
+
+
+def test_a_server_that_ignores_the_status_filter_still_gives_the_right_end(world: World) -> None:
+    world.state.set_switches(ignore_status_filter=True)
+    world.add_many(150)
+
+    assert world.run(world.wait().poke(world.context)).kind is Kind.SUCCESS
+
+
+@pytest.mark.parametrize("rejected", [["Dequeued"], ["Running"], LIVE])
+@pytest.mark.parametrize(("status", "kind"), [("Retrying", Kind.WAITING), ("Succeeded", Kind.SUCCESS)])
+def test_a_refused_status_filter_never_fails_the_wait(
+    world: World, rejected: list[str], status: str, kind: Kind
+) -> None:
+    world.state.set_switches(reject_status=rejected)
+    steady(world, 150, status)
+
+    assert world.run(world.wait().poke(world.context)).kind is kind
+
+
+def test_a_refused_status_filter_is_not_sent_again(world: World) -> None:
+    world.state.set_switches(reject_status=["Running"])
+    steady(world, 150, "Enqueued")
+    wait = world.wait()
+    for _ in range(3):
+        world.run(wait.poke(world.context))
+
+    assert [query.get("status") for query in world.queries()].count("Running") == 1
+
+
+def test_a_listing_that_lags_does_not_end_the_wait_early(world: World) -> None:
+    world.state.set_switches(list_lag=5)
+    world.add("job-1", timeline=[[0, "Running"], [20, "Succeeded"]], submitted_seconds_ago=10)
+    world.add("job-2", statuses=["Succeeded"], submitted_seconds_ago=2)
+    wait = world.wait()
+
+    assert world.run(wait.poke(world.context)).kind is Kind.WAITING
+    world.clock.sleep(30)
+    outcome = world.run(wait.poke(world.context))
+    assert outcome.kind is Kind.SUCCESS
+    assert outcome.summary.total == 2
+
+
+def test_offset_tokens_give_the_right_verdict(world: World) -> None:
+    world.state.set_switches(offset_tokens=True)
+    steady(world, 350, "Succeeded")
+
+    outcome = world.run(world.wait().poke(world.context))
+
+    assert outcome.kind is Kind.SUCCESS
+    assert outcome.summary.total == 350
+
+
+def test_an_invocation_listed_twice_during_a_walk_counts_once_and_as_the_live_one(world: World) -> None:
+    first = b'{"tasks": [{"taskId": "job-1", "status": "Failed"}], "nextToken": "t"}'
+    second = b'{"tasks": [{"taskId": "job-1", "status": "Retrying"}]}'
+    world.answer = lambda request: HttpResponse(200, {}, second if "nextToken" in request.query else first)
+
+    outcome = world.run(world.wait(fail_fast=True, max_failed=5).poke(world.context))
+
+    assert outcome.kind is Kind.WAITING
+    assert outcome.summary.by_status == {"Retrying": 1}
+
+
+def test_a_start_time_that_changes_on_retry_does_not_end_the_wait_early(world: World) -> None:
+    world.state.set_switches(reset_start_on_retry=True, offset_tokens=True)
+    world.add_many(150)
+    world.add("job-00000a", timeline=[[0, "Running"], [30, "Retrying"], [90, "Running"], [200, "Succeeded"]])
+    wait = world.wait()
+    kinds = []
+    while not kinds or kinds[-1] is Kind.WAITING:
+        kinds.append(world.run(wait.poke(world.context)).kind)
+        world.clock.sleep(20)
+
+    assert kinds[-1] is Kind.SUCCESS
+    assert world.clock.now() - START >= timedelta(seconds=200)
+
+
+# Vanishing
+
+
+def test_an_invocation_seen_live_that_is_gone_is_an_error_not_a_success(world: World) -> None:
+    world.add("job-1", statuses=["Succeeded"])
+    world.add("job-2", statuses=["Running"], disappears_after=100)
+    wait = world.wait()
+    assert world.run(wait.poke(world.context)).kind is Kind.WAITING
+    world.clock.sleep(120)
+
+    assert world.run(wait.poke(world.context)).kind is Kind.WAITING
+    world.clock.sleep(60)
+    outcome = world.run(wait.poke(world.context))
+
+    assert outcome.kind is Kind.LOST
+    assert "no longer listed" in outcome.reason
+
+
+def test_an_invocation_that_is_listed_again_was_never_lost(world: World) -> None:
+    world.add_many(3)
+    world.add("job-x", statuses=["Running", "Running", "Succeeded"])
+    wait = world.wait(settle_seconds=0)
+    world.run(wait.poke(world.context))
+    empty = HttpResponse(200, {}, b'{"tasks": [{"taskId": "job-00000", "status": "Succeeded"}]}')
+    world.answer = lambda request: empty
+
+    assert world.run(wait.poke(world.context)).kind is Kind.WAITING
+    world.answer = lambda request: None
+    world.clock.sleep(60)
+    world.run(wait.poke(world.context))
+    assert world.run(wait.poke(world.context)).kind is Kind.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind"), [({}, Kind.LOST), ({"expected_count": 3}, Kind.SUCCESS), ({"max_failed": None}, Kind.LOST)]
+)
+def test_a_verdict_after_the_records_may_have_expired_needs_a_count(
+    world: World, parameters: dict[str, int], kind: Kind
+) -> None:
+    wait = world.wait(timeout=8 * 86_400, **parameters)
+    world.clock.moment += timedelta(days=6.6)
+    world.add_many(3)
+
+    assert world.run(wait.poke(world.context)).kind is kind
+
+
+# Failing fast
+
+
+def test_fail_fast_fails_while_others_are_running(world: World) -> None:
+    world.add("job-1", statuses=["Failed"])
+    world.add("job-2", statuses=["Running"])
+
+    assert world.run(world.wait(fail_fast=True).poke(world.context)).kind is Kind.FAILED
+
+
+def test_fail_fast_over_several_pages_asks_each_failure_status_once(world: World) -> None:
+    steady(world, 150, "Running")
+    world.add("job-b", statuses=["Expired"])
+    wait = world.wait(fail_fast=True, max_failed=1)
+    world.run(wait.poke(world.context))
+    before = len(world.sent)
+
+    assert world.run(wait.poke(world.context)).kind is Kind.WAITING
+
+    asked = [(query.get("status"), query["limit"]) for query in world.queries()[before:]]
+    assert asked == [("Running", "1"), ("Failed", "2"), ("Stopped", "2"), ("Expired", "2"), ("Invalid", "2")]
+
+
+def test_fail_fast_over_several_pages_judges_by_a_whole_listing(world: World) -> None:
+    steady(world, 250, "Running")
+    world.add("job-b", statuses=["Failed"])
+
+    outcome = world.run(world.wait(fail_fast=True).poke(world.context))
+
+    assert outcome.kind is Kind.FAILED
+    assert outcome.summary.by_status == {"Failed": 1, "Running": 1, "Succeeded": 249}
+
+
+def test_fail_fast_within_max_failed_waits(world: World) -> None:
+    steady(world, 250, "Running")
+    world.add("job-b", statuses=["Failed"])
+
+    assert world.run(world.wait(fail_fast=True, max_failed=1).poke(world.context)).kind is Kind.WAITING
+
+
+def test_fail_fast_with_useless_filters_reads_whole_listings(world: World) -> None:
+    world.state.set_switches(ignore_status_filter=True)
+    steady(world, 250, "Running")
+    world.add("job-b", statuses=["Failed"])
+
+    assert world.run(world.wait(fail_fast=True).poke(world.context)).kind is Kind.FAILED
+
+
+# Errors
+
+
+@pytest.mark.parametrize("error", [TransportError("reset"), UnavailableError("ListAsyncTasks", 503, None, "", None)])
+def test_a_page_that_cannot_be_read_voids_the_look(world: World, error: Exception) -> None:
+    world.add_many(150)
+    answers = iter([None, None, None, None, None, None, error])
+    world.answer = lambda request: next(answers, None)
+
+    assert world.run(world.wait().poke(world.context)) is None
+
+
+def test_a_refused_listing_ends_the_wait(world: World) -> None:
+    world.answer = lambda request: HttpResponse(403, {}, b'{"Code": "AccessDenied", "Message": "no"}')
+
+    with pytest.raises(ApiError, match="AccessDenied"):
+        world.run(world.wait().poke(world.context))
