@@ -1,0 +1,266 @@
+"""The two hooks: the same methods, blocking and on a loop, over every way to write a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+from airflow.providers.common.compat.sdk import Connection
+
+from airflow_provider_fc.core.errors import (
+    AlreadyCompletedError,
+    AlreadyExistsError,
+    NotFoundError,
+    ParameterError,
+    SettingsError,
+)
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+from airflow_provider_fc.hooks import FunctionComputeAsyncHook, FunctionComputeHook
+
+
+@pytest.fixture
+def emulator(connection: Callable[..., str]) -> Iterator[FunctionComputeEmulator]:
+    with FunctionComputeEmulator() as emulator:
+        connection(**emulator.connection)
+        yield emulator
+
+
+class Blocking:
+    """Calls the blocking hook."""
+
+    def __call__(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        with FunctionComputeHook(**kwargs.pop("hook", {})) as hook:
+            result = getattr(hook, method)(*args, **kwargs)
+            return list(result) if method == "list_invocations" else result
+
+
+class OnLoop:
+    """Calls the asynchronous hook."""
+
+    def __call__(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        return asyncio.run(self._call(method, *args, **kwargs))
+
+    @staticmethod
+    async def _call(method: str, *args: Any, **kwargs: Any) -> Any:
+        async with FunctionComputeAsyncHook(**kwargs.pop("hook", {})) as hook:
+            result = getattr(hook, method)(*args, **kwargs)
+            return [item async for item in result] if method == "list_invocations" else await result
+
+
+@pytest.fixture(params=[Blocking, OnLoop])
+def call(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    return request.param()
+
+
+GENERATIONS = {"FC 3.0": {}, "FC 2.0": {"service_name": "media", "qualifier": "prod"}}
+
+
+def script(generation: str, **fields: Any) -> dict[str, Any]:
+    service = {"service": "media", "qualifier": "prod"} if generation == "FC 2.0" else {}
+    return {"function": "resize", **service, **fields}
+
+
+@pytest.mark.parametrize("how_many", [0, 1, 100, 101])
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_everything_is_listed_in_order(
+    emulator: FunctionComputeEmulator, call: Callable[..., Any], generation: str, how_many: int
+) -> None:
+    if how_many:
+        emulator.add_invocations([script(generation, id_template="job-{index:05}", count=how_many)])
+
+    found = call("list_invocations", "resize", order="asc", **GENERATIONS[generation])
+
+    assert [item.invocation_id for item in found] == [f"job-{index:05}" for index in range(how_many)]
+
+
+def test_ten_thousand_and_one_are_listed_in_order(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
+    emulator.add_invocations([script("FC 3.0", id_template="job-{index:05}", count=10_001)])
+
+    found = call("list_invocations", "resize", order="asc")
+
+    assert [item.invocation_id for item in found] == [f"job-{index:05}" for index in range(10_001)]
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_one_is_got_with_all_its_fields(
+    emulator: FunctionComputeEmulator, call: Callable[..., Any], generation: str
+) -> None:
+    emulator.add_invocations([script(generation, id="job-1", statuses=["Failed"], error_message="ValueError: no")])
+
+    found = call("get_invocation", "resize", "job-1", **GENERATIONS[generation])
+
+    assert (found.invocation_id, found.status, found.function_name) == ("job-1", "Failed", "resize")
+    assert found.error_message == "ValueError: no"
+    assert found.service_name == ("media" if generation == "FC 2.0" else None)
+
+
+def test_one_that_does_not_exist_is_not_found(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
+    with pytest.raises(NotFoundError, match=r"HTTP 404 AsyncTaskNotFound.*\[request id "):
+        call("get_invocation", "resize", "job-1")
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_a_live_one_is_stopped(emulator: FunctionComputeEmulator, call: Callable[..., Any], generation: str) -> None:
+    emulator.add_invocations([script(generation, id="job-1", statuses=["Running"])])
+
+    call("stop_invocation", "resize", "job-1", **GENERATIONS[generation])
+
+    service = "media" if generation == "FC 2.0" else ""
+    assert emulator.state.status("resize", "job-1", service=service) in ("Stopping", "Stopped")
+
+
+def test_a_finished_one_cannot_be_stopped(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
+    emulator.add_invocations([script("FC 3.0", id="job-1", statuses=["Succeeded"])])
+
+    with pytest.raises(AlreadyCompletedError, match="HTTP 412"):
+        call("stop_invocation", "resize", "job-1")
+
+
+def test_invoking_twice_with_one_id_is_refused(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
+    emulator.add_invocations([script("FC 3.0", id="job-1")])
+
+    with pytest.raises(AlreadyExistsError, match="HTTP 409"):
+        call("invoke", "resize", b"", invocation_id="job-1")
+
+
+def test_an_id_that_fc_would_refuse_is_explained(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
+    with pytest.raises(ParameterError, match="invocation_id: '1-job' must begin with a letter or _"):
+        call("invoke", "resize", invocation_id="1-job")
+    assert not emulator.requests
+
+
+def test_the_region_can_be_overridden(connection: Callable[..., str]) -> None:
+    connection(login="id", password="secret", extra={"region_id": "cn-hangzhou", "account_id": "42"})
+
+    assert FunctionComputeHook(region_id="cn-beijing").settings.region_id == "cn-beijing"
+
+
+def test_both_hooks_have_the_same_methods_with_the_same_parameters() -> None:
+    for name in ("list_invocations", "get_invocation", "stop_invocation", "invoke", "test_connection"):
+        blocking = inspect.signature(getattr(FunctionComputeHook, name)).parameters
+        on_loop = inspect.signature(getattr(FunctionComputeAsyncHook, name)).parameters
+        assert list(blocking.values()) == list(on_loop.values())
+
+
+def test_creating_a_hook_reads_nothing() -> None:
+    assert FunctionComputeHook("nowhere").fc_conn_id == "nowhere"
+    assert FunctionComputeAsyncHook("nowhere").fc_conn_id == "nowhere"
+
+
+@pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks there too
+def test_an_unknown_connection_is_explained(call: Callable[..., Any]) -> None:
+    with pytest.raises(SettingsError, match=r"(?s)'nowhere'.*airflow connections add nowhere.*AIRFLOW_CONN_NOWHERE"):
+        call("get_invocation", "resize", "job-1", hook={"fc_conn_id": "nowhere"})
+
+
+def test_a_connection_of_another_type_is_refused(connection: Callable[..., str]) -> None:
+    connection(conn_type="http", login="id", password="secret")
+
+    with pytest.raises(SettingsError, match="its type is 'http'; use alibaba_fc or alibaba_cloud"):
+        _ = FunctionComputeHook().settings
+
+
+# Every way to write a connection gives the same settings
+
+EXTRA = {"region_id": "cn-hangzhou", "account_id": "42", "internal": True, "read_timeout": 7.5, "verify": "/ca.pem"}
+
+
+def written(form: str) -> str:
+    if form == "JSON":
+        return json.dumps({"conn_type": "alibaba_fc", "login": "id", "password": "s/e+c=", "extra": EXTRA})
+    if form == "JSON with text, as forms give it":
+        text = {key: str(value).lower() if value is True else str(value) for key, value in EXTRA.items()}
+        return json.dumps({"conn_type": "alibaba_fc", "login": "id", "password": "s/e+c=", "extra": json.dumps(text)})
+    if form == "URI":
+        query = {key: "true" if value is True else value for key, value in EXTRA.items()}
+        return f"alibaba-fc://id:{quote('s/e+c=', safe='')}@/?{urlencode(query)}"
+    if form == "URI of Airflow itself":
+        return Connection(
+            conn_id="fc_default", conn_type="alibaba_fc", login="id", password="s/e+c=", extra=json.dumps(EXTRA)
+        ).get_uri()
+    keys = {"auth_type": "AK", "access_key_id": "id", "access_key_secret": "s/e+c="}
+    return json.dumps({"conn_type": "alibaba_cloud", "extra": {**EXTRA, **keys}})
+
+
+@pytest.mark.parametrize(
+    "form", ["JSON", "JSON with text, as forms give it", "URI", "URI of Airflow itself", "alibaba_cloud"]
+)
+def test_a_connection_gives_the_same_settings_however_it_is_written(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FC_DEFAULT", written("JSON"))
+    expected = FunctionComputeHook().settings
+    monkeypatch.setenv("AIRFLOW_CONN_FC_DEFAULT", written(form))
+
+    assert FunctionComputeHook().settings == expected
+    assert expected.read_timeout == 7.5
+    assert expected.auth.access_key_secret == "s/e+c="
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:{port}", "127.0.0.1:{port}", "http://127.0.0.1:{port}/"])
+def test_a_host_is_an_endpoint_with_or_without_scheme(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], call: Callable[..., Any], host: str
+) -> None:
+    port = emulator.endpoint.rpartition(":")[2]
+    connection(**{**emulator.connection, "host": host.format(port=port)})
+
+    assert call("list_invocations", "resize") == []
+
+
+def test_host_and_port_fields_are_an_endpoint(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], call: Callable[..., Any]
+) -> None:
+    port = int(emulator.endpoint.rpartition(":")[2])
+    connection(**{**emulator.connection, "host": "127.0.0.1", "port": port})
+
+    assert call("list_invocations", "resize") == []
+
+
+# The connection test
+
+
+def test_a_good_connection_passes_with_one_signed_read(
+    emulator: FunctionComputeEmulator, call: Callable[..., Any]
+) -> None:
+    passed, message = call("test_connection")
+
+    assert passed, message
+    assert emulator.endpoint in message
+    assert [record.operation for record in emulator.requests] == ["List"]
+
+
+WRONG = {
+    "key id": ({"login": "nobody"}, "Wrong key: the AccessKey ID"),
+    "secret": ({"password": "nothing"}, "Wrong key or endpoint: the AccessKey secret"),
+    "unreachable": ({"host": "http://127.0.0.1:1"}, "Unreachable: no answer from http://127.0.0.1:1"),
+}
+
+
+@pytest.mark.parametrize(("fields", "message"), WRONG.values(), ids=WRONG)
+def test_a_bad_connection_is_told_apart(
+    emulator: FunctionComputeEmulator,
+    connection: Callable[..., str],
+    call: Callable[..., Any],
+    fields: dict[str, str],
+    message: str,
+) -> None:
+    connection(**{**emulator.connection, **fields, "extra": {**emulator.connection["extra"], "max_attempts": 1}})
+
+    passed, text = call("test_connection")
+
+    assert not passed
+    assert text.startswith(message)
+    assert emulator.connection["password"] not in text
+
+
+def test_an_incomplete_connection_is_told_without_a_request(connection: Callable[..., str]) -> None:
+    connection(login="id")
+
+    passed, text = FunctionComputeHook().test_connection()
+
+    assert not passed
+    assert "password (AccessKey secret) is missing" in text
+    assert "region_id is missing" in text

@@ -1,0 +1,435 @@
+"""The sensor in its modes, against the emulator, on whatever Airflow is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+from running import MODES, context, ending, fire, run
+
+from airflow_provider_fc.core import wait
+from airflow_provider_fc.core.errors import (
+    FunctionComputeError,
+    InvocationsFailedError,
+    NoInvocationsError,
+    ParameterError,
+    SettingsError,
+    TriggerError,
+)
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
+
+pytestmark = pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks up reschedules there
+
+
+@pytest.fixture
+def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
+    monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
+    with FunctionComputeEmulator() as emulator:
+        connection(**emulator.connection)
+        yield emulator
+
+
+def sensor(mode: str = "poke", **parameters: Any) -> FunctionComputeInvocationsSensor:
+    which = {} if "invocation_ids" in parameters else {"invocation_id_prefix": "job-"}
+    return FunctionComputeInvocationsSensor(
+        task_id="wait",
+        **{
+            "function_name": "resize",
+            "poke_interval": 0.02,
+            "timeout": 5,
+            "settle_seconds": 0,
+            "deferrable": mode == "deferred",
+            "mode": "reschedule" if mode == "reschedule" else "poke",
+            **which,
+            **parameters,
+        },
+    )
+
+
+def add(emulator: FunctionComputeEmulator, *statuses: str, **script: Any) -> None:
+    emulator.add_invocations(
+        [
+            {"function": "resize", "id": f"job-{index}", "statuses": [status], **script}
+            for index, status in enumerate(statuses)
+        ]
+    )
+
+
+ENDINGS = {
+    **dict.fromkeys(["Enqueued", "Dequeued", "Running", "Retrying", "Stopping", "Paused"], "AirflowSensorTimeout"),
+    "Succeeded": "success",
+    **dict.fromkeys(["Failed", "Stopped", "Expired", "Invalid"], "InvocationsFailedError"),
+}
+
+
+@pytest.mark.parametrize("mode", ["poke", "first look", "trigger", "ids, first look", "ids, trigger"])
+@pytest.mark.parametrize(("status", "end"), ENDINGS.items())
+def test_a_status_ends_the_same_in_every_mode(
+    emulator: FunctionComputeEmulator, status: str, end: str, mode: str
+) -> None:
+    add(emulator, status)
+    # A script that begins unfinished forces the deferral.
+    if "trigger" in mode:
+        emulator.state.add([{"function": "resize", "id": "job-x", "statuses": ["Running", "Succeeded"]}])
+    ids = {"invocation_ids": ["job-0", *(["job-x"] if "trigger" in mode else [])]} if "ids" in mode else {}
+
+    waiting = sensor("poke" if mode == "poke" else "deferred", timeout=0.3, **ids)
+
+    assert ending(waiting) == end
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_summary_is_the_same_in_every_mode(emulator: FunctionComputeEmulator, mode: str) -> None:
+    add(emulator, "Succeeded", "Succeeded", started_time=1_795_000_000_000, end_time=1_795_000_060_000)
+
+    assert run(sensor(mode)) == {
+        "total": 2,
+        "by_status": {"Succeeded": 2},
+        "failed": [],
+        "started_at": "2026-11-18T11:06:40.000Z",
+        "ended_at": "2026-11-18T11:07:40.000Z",
+    }
+
+
+def test_a_deferred_wait_returns_the_same_summary(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "Succeeded")
+    emulator.add_invocations([{"function": "resize", "id": "job-x", "statuses": ["Running", "Running", "Failed"]}])
+
+    summary = run(sensor("deferred", max_failed=None))
+
+    assert summary["by_status"] == {"Failed": 1, "Succeeded": 1}
+    [failed] = summary["failed"]
+    assert failed["invocation_id"] == "job-x"
+    assert failed["status"] == "Failed"
+    assert failed["request_id"]
+    assert failed["error_message"] is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_failure_names_counts_error_message_and_request_id(emulator: FunctionComputeEmulator, mode: str) -> None:
+    emulator.add_invocations(
+        [
+            {
+                "function": "resize",
+                "id": "job-0",
+                "statuses": ["Running", "Running", "Failed"] if mode == "deferred" else ["Failed"],
+                "error_message": "ValueError: no image",
+            }
+        ]
+    )
+
+    with pytest.raises(InvocationsFailedError) as caught:
+        run(sensor(mode))
+
+    assert "1 of 1 invocations of resize (prefix 'job-') ended badly (max_failed=0): Failed 1" in str(caught.value)
+    assert "job-0 Failed: " in str(caught.value)
+    assert "ValueError: no image" in str(caught.value)
+    assert "[request id " in str(caught.value)
+
+
+def test_what_is_finished_at_the_first_look_is_never_deferred(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "Succeeded", submitted_seconds_ago=3600)
+
+    assert sensor("deferred", settle_seconds=15).execute(context())["total"] == 1
+    assert len(emulator.requests) == 1
+
+
+def test_a_transient_error_at_the_first_look_defers(connection: Callable[..., str]) -> None:
+    connection(login="id", password="secret", host="http://127.0.0.1:1", extra={"max_attempts": 1})
+
+    with pytest.raises(TaskDeferred):
+        sensor("deferred").execute(context())
+
+
+def test_the_deferral_has_a_backstop_after_the_deadline(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "Running")
+
+    with pytest.raises(TaskDeferred) as caught:
+        sensor("deferred", timeout=600).execute(context())
+
+    assert timedelta(seconds=680) < caught.value.timeout <= timedelta(seconds=690)
+
+
+def test_the_deadline_is_the_nearer_of_timeout_and_execution_timeout(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "Running")
+    start = datetime.now(UTC)
+
+    with pytest.raises(TaskDeferred) as caught:
+        sensor("deferred", timeout=600, execution_timeout=timedelta(seconds=60)).execute(context(start_date=start))
+
+    assert caught.value.trigger.deadline == pytest.approx(start.timestamp() + 60)
+
+
+# The table of outcomes: one for all modes and versions
+
+POLICIES = {"default": {}, "soft_fail": {"soft_fail": True}, "never_fail": {"never_fail": True}}
+OUTCOMES = {
+    ("timeout", "default"): "AirflowSensorTimeout",
+    ("timeout", "soft_fail"): "skip",
+    ("timeout", "never_fail"): "skip",
+    ("failed", "default"): "InvocationsFailedError",
+    ("failed", "soft_fail"): "InvocationsFailedError",
+    ("failed", "never_fail"): "skip",
+    ("denied", "default"): "AccessDeniedError",
+    ("denied", "soft_fail"): "AccessDeniedError",
+    ("denied", "never_fail"): "skip",
+    ("bad parameter", "default"): "ParameterError",
+    ("bad parameter", "soft_fail"): "ParameterError",
+    ("bad parameter", "never_fail"): "skip",
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("outcome", "policy"), OUTCOMES)
+def test_an_outcome_ends_the_same_in_every_mode(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], outcome: str, policy: str, mode: str
+) -> None:
+    statuses = {
+        "timeout": ["Running"],
+        "failed": ["Running", "Running", "Failed"] if mode == "deferred" else ["Failed"],
+    }
+    emulator.add_invocations([{"function": "resize", "id": "job-0", "statuses": statuses.get(outcome, ["Succeeded"])}])
+    if outcome == "denied":
+        connection(**{**emulator.connection, "password": "wrong"})
+    more = {"max_failed": "many"} if outcome == "bad parameter" else {}
+    # In reschedule mode the wait began in an earlier try.
+    began = datetime.now(UTC) - timedelta(seconds=10)
+    task = context(first_reschedule_date=began, start_date=began) if outcome == "timeout" else context()
+    waiting = sensor(mode, **POLICIES[policy], **more)
+    if outcome == "timeout" and mode == "reschedule":
+        waiting.timeout = 0
+
+    assert ending(waiting, task) == OUTCOMES[outcome, policy]
+
+
+CRASHES = {
+    ("crash", "default"): TriggerError,
+    ("crash", "soft_fail"): TriggerError,
+    ("crash", "never_fail"): AirflowSkipException,
+    ("Trigger timeout", "default"): AirflowSensorTimeout,
+    ("Trigger timeout", "soft_fail"): AirflowSkipException,
+    ("Trigger timeout", "never_fail"): AirflowSkipException,
+}
+
+
+@pytest.mark.parametrize(("error", "policy"), CRASHES)
+def test_a_trigger_that_crashed_or_timed_out_ends_as_the_table_says(error: str, policy: str) -> None:
+    resumed = sensor("deferred", **POLICIES[policy])
+
+    with pytest.raises(CRASHES[error, policy]):
+        resumed.resume_execution("__fail__", {"error": error}, context())
+
+
+@pytest.mark.parametrize("event", [None, {}, {"kind": "sucess"}, {"kind": "success"}, "success", {"status": "success"}])
+def test_an_event_that_nobody_understands_is_never_a_success(event: Any) -> None:
+    with pytest.raises(TriggerError, match="the trigger sent"):
+        sensor("deferred").execute_complete(context(), event)
+
+
+def test_on_empty_fail_has_an_error_of_its_own(emulator: FunctionComputeEmulator) -> None:
+    with pytest.raises(NoInvocationsError, match=r"prefix 'job-'"):
+        run(sensor(on_empty="fail"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_timeout_tells_the_last_counts(emulator: FunctionComputeEmulator, mode: str) -> None:
+    add(emulator, "Running", "Succeeded")
+    waiting = sensor(mode, timeout=0)
+
+    with pytest.raises(AirflowSensorTimeout, match=r"1 of 2 found \(Running 1, Succeeded 1\) are not finished"):
+        run(waiting)
+
+
+def test_silent_fail_does_not_swallow_a_verdict(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "Failed")
+
+    assert {ending(sensor(mode, silent_fail=True)) for mode in MODES} == {"InvocationsFailedError"}
+
+
+def test_silent_fail_outlives_permanent_errors_until_the_deadline(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str]
+) -> None:
+    connection(**{**emulator.connection, "password": "wrong"})
+
+    assert {ending(sensor(mode, silent_fail=True, timeout=0.2)) for mode in ("poke", "deferred")} == {
+        "AirflowSensorTimeout"
+    }
+
+
+# Costs, counted at the emulator
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_ten_thousand_unfinished_invocations_cost_at_most_six_requests_a_poll(
+    emulator: FunctionComputeEmulator, mode: str
+) -> None:
+    emulator.add_invocations(
+        [{"function": "resize", "id_template": "job-{index:05}", "count": 10_000, "statuses": ["Succeeded"]}]
+    )
+    emulator.add_invocations([{"function": "resize", "id": "job-z", "statuses": ["Retrying"]}])
+
+    asked: list[list[str | None]] = []
+    if mode == "deferred":
+        with pytest.raises(TaskDeferred) as deferred:
+            sensor(mode, timeout=1).execute(context())
+        asked.append(statuses_asked(emulator))
+        fire(deferred.value.trigger)
+        polls = statuses_asked(emulator)
+        asked += [polls[:5], *([status] for status in polls[5:15])]
+    else:
+        waiting = sensor(mode)
+        for _ in range(3):
+            assert not waiting.poke(context())
+            asked.append(statuses_asked(emulator))
+            waiting = waiting if mode == "poke" else sensor(mode)
+
+    first = [None, "Running", "Enqueued", "Dequeued", "Retrying"]
+    assert (
+        asked
+        == {
+            "poke": [first, ["Retrying"], ["Retrying"]],
+            "reschedule": [first, first, first],
+            "deferred": [[None], first, *[["Retrying"]] * 10],
+        }[mode]
+    )
+
+
+def statuses_asked(emulator: FunctionComputeEmulator) -> list[str | None]:
+    """The status filters of the requests since the last call."""
+    asked = [record.parameters.get("status") for record in emulator.requests]
+    emulator.app.requests.clear()
+    return asked
+
+
+# Bad input
+
+
+BAD_INPUT = {
+    "function_name missing": ({"function_name": None}, "function_name: is missing"),
+    "function_name illegal": ({"function_name": "a b"}, "function_name: 'a b' is not a legal name"),
+    "prefix empty": ({"invocation_id_prefix": ""}, "invocation_id_prefix: '' would match every invocation"),
+    "prefix rendered as None": ({"invocation_id_prefix": "None"}, "invocation_id_prefix: 'None' would match"),
+    "neither": ({"invocation_id_prefix": None}, "invocation_id_prefix: is missing; give it or invocation_ids"),
+    "no ids": ({"invocation_id_prefix": None, "invocation_ids": []}, "invocation_ids: is empty"),
+    "naive time": ({"started_after": "2026-11-22T08:00:00"}, "started_after: .* has no time zone"),
+    "seconds": ({"started_after": 1_795_000_000}, "started_after: 1795000000 looks like seconds"),
+    "live success": ({"success_statuses": ["Running"]}, "success_statuses: 'Running' is not one of Succeeded"),
+    "on_empty": ({"on_empty": "maybe"}, "on_empty: 'maybe' is unknown; use one of wait, fail, succeed"),
+    "expected_count": ({"expected_count": "-1"}, "expected_count: '-1' is below 0"),
+    "connection": ({"fc_conn_id": "nowhere"}, "Connection 'nowhere' .*fc_conn_id names no connection"),
+    "connection missing": ({"fc_conn_id": ""}, "fc_conn_id: is missing"),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("parameters", "message"), BAD_INPUT.values(), ids=BAD_INPUT)
+def test_bad_input_is_named_with_its_fix(
+    emulator: FunctionComputeEmulator, parameters: dict[str, Any], message: str, mode: str
+) -> None:
+    bad = sensor(mode, **{"invocation_ids": None, "invocation_id_prefix": "job-", **parameters})
+
+    with pytest.raises((ParameterError, SettingsError), match=f"(?s){message}"):
+        bad.execute(context())
+    assert not emulator.requests
+
+
+def test_both_a_prefix_and_ids_are_refused(emulator: FunctionComputeEmulator) -> None:
+    with pytest.raises(ParameterError, match="and invocation_ids are both given"):
+        sensor(invocation_id_prefix="job-", invocation_ids=["job-1"]).execute(context())
+
+
+def test_several_mistakes_of_a_connection_are_named_together(connection: Callable[..., str]) -> None:
+    connection(extra={"api_version": "2020-01-01", "verify": True, "max_attempts": "none"})
+
+    with pytest.raises(SettingsError) as caught:
+        sensor().execute(context())
+
+    for mistake in ("login (AccessKey ID)", "password (AccessKey secret)", "region_id", "api_version", "max_attempts"):
+        assert mistake in str(caught.value)
+
+
+def test_an_api_version_of_the_other_generation_names_both(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str]
+) -> None:
+    fields = emulator.connection
+    connection(**{**fields, "extra": {**fields["extra"], "api_version": "2016-08-15"}})
+
+    with pytest.raises(ParameterError, match=r"service_name: None does not fit api_version '2016-08-15'"):
+        sensor().execute(context())
+
+
+# Parameters as templates render them
+
+
+def test_numbers_and_booleans_may_arrive_as_text(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "Succeeded", "Failed")
+
+    summary = run(sensor(expected_count="2", max_failed="1", settle_seconds="0", fail_fast="False"))
+
+    assert summary["total"] == 2
+
+
+def test_a_run_id_makes_a_prefix(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations(
+        [{"function": "resize", "id": "manual__2026-11-22T08_00_00_00_00-1", "statuses": ["Succeeded"]}]
+    )
+
+    assert run(sensor(invocation_id_prefix="manual__2026-11-22T08:00:00+00:00-"))["total"] == 1
+
+
+def test_ids_may_be_the_dicts_that_operators_return(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "Succeeded", "Succeeded")
+
+    summary = run(sensor(invocation_ids=[{"invocation_id": "job-0", "status": "Running"}, "job-1"]))
+
+    assert summary["total"] == 2
+
+
+def test_every_parameter_of_our_own_is_a_template_field_but_deferrable() -> None:
+    import inspect
+
+    parameters = inspect.signature(FunctionComputeInvocationsSensor.__init__).parameters
+    own = {name for name in parameters if name not in ("self", "kwargs", "deferrable")}
+
+    assert set(FunctionComputeInvocationsSensor.template_fields) == own
+
+
+def test_the_constructor_changes_nothing() -> None:
+    given = {"function_name": " {{ x }} ", "max_failed": "{{ y }}", "started_after": object(), "fc_conn_id": "{{ c }}"}
+    made = sensor(**given)
+
+    assert {name: getattr(made, name) for name in given} == given
+
+
+def test_fc_2_is_used_when_there_is_a_service(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations(
+        [{"function": "resize", "service": "media", "qualifier": "prod", "id": "job-1", "statuses": ["Succeeded"]}]
+    )
+
+    assert run(sensor(service_name="media", qualifier="prod"))["total"] == 1
+    assert {record.generation for record in emulator.requests} == {"2016-08-15"}
+
+
+def test_a_refused_read_of_the_error_texts_changes_nothing(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str]
+) -> None:
+    add(emulator, "Failed")
+    event = {
+        "kind": "failed",
+        "message": "1 found (Failed 1)",
+        "summary": {"by_status": {"Failed": 1}, "failed": [["job-0", "Failed", "r-1"]], "started": None, "ended": None},
+    }
+    connection(**{**emulator.connection, "password": "wrong"})
+
+    with pytest.raises(InvocationsFailedError, match="job-0 Failed"):
+        sensor("deferred").execute_complete(context(), event)
+
+
+def test_our_errors_are_not_airflow_exceptions() -> None:
+    from airflow.providers.common.compat.sdk import AirflowException
+
+    assert not issubclass(FunctionComputeError, AirflowException)

@@ -1,0 +1,274 @@
+"""The trigger: what it carries, what it sends, what it never does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from hypothesis import given
+from hypothesis import strategies as st
+from running import context, fire, rebuilt
+
+from airflow_provider_fc import events
+from airflow_provider_fc.core import wait
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
+from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
+
+
+@pytest.fixture
+def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
+    monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
+    with FunctionComputeEmulator() as emulator:
+        connection(**emulator.connection)
+        yield emulator
+
+
+def trigger(**arguments: Any) -> FunctionComputeInvocationsTrigger:
+    now = datetime.now(UTC).timestamp()
+    batch = {"invocation_id_prefix": "job-", "settle_seconds": 0, **arguments.pop("batch", {})}
+    return FunctionComputeInvocationsTrigger(
+        **{
+            "fc_conn_id": "fc_default",
+            "region_id": None,
+            "function_name": "resize",
+            "service_name": None,
+            "qualifier": None,
+            "batch": batch,
+            "poll_interval": 0.02,
+            "deadline": now + 5,
+            "began_at": now,
+            **arguments,
+        }
+    )
+
+
+text = st.none() | st.text(max_size=20)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "fc_conn_id": st.text(min_size=1),
+            "region_id": text,
+            "function_name": st.text(),
+            "service_name": text,
+            "qualifier": text,
+            "batch": st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text())),
+            "poll_interval": st.floats(0, 1e6),
+            "deadline": st.floats(0, 4e9),
+            "began_at": st.floats(0, 4e9),
+            "exponential_backoff": st.booleans(),
+            "max_wait": st.none() | st.floats(0, 1e6),
+            "silent_fail": st.booleans(),
+        }
+    )
+)
+def test_a_trigger_comes_out_of_json_as_it_went_in(arguments: dict[str, Any]) -> None:
+    made = FunctionComputeInvocationsTrigger(**arguments)
+
+    path, kwargs = rebuilt(made).serialize()
+
+    assert path == "airflow_provider_fc.triggers.FunctionComputeInvocationsTrigger"
+    assert kwargs == arguments
+
+
+def test_every_argument_of_the_sensor_that_matters_reaches_the_trigger(emulator: FunctionComputeEmulator) -> None:
+    sensor = FunctionComputeInvocationsSensor(
+        task_id="wait",
+        function_name="resize",
+        invocation_id_prefix="job:",
+        service_name="media",
+        qualifier="prod",
+        started_after="2026-11-22T08:00:00+00:00",
+        expected_count="7",
+        settle_seconds=3,
+        on_empty="fail",
+        success_statuses=["Succeeded", "Stopped"],
+        max_failed="2",
+        fail_fast=True,
+        region_id="cn-beijing",
+        poke_interval=12,
+        timeout=600,
+        exponential_backoff=True,
+        max_wait=99,
+        silent_fail=True,
+        deferrable=True,
+    )
+    start = datetime(2026, 11, 22, 9, tzinfo=UTC)
+
+    with pytest.raises(TaskDeferred) as caught:
+        sensor.execute(context(start_date=datetime.now(UTC)))
+    kwargs = caught.value.trigger.serialize()[1]
+
+    deadline, began_at = kwargs.pop("deadline"), kwargs.pop("began_at")
+    assert deadline - began_at == pytest.approx(600)
+    assert start.timestamp() > 0
+    assert kwargs == {
+        "fc_conn_id": "fc_default",
+        "region_id": "cn-beijing",
+        "function_name": "resize",
+        "service_name": "media",
+        "qualifier": "prod",
+        "batch": {
+            "invocation_id_prefix": "job_",
+            "invocation_ids": None,
+            "started_after": 1_795_334_400_000,
+            "expected_count": 7,
+            "settle_seconds": 3.0,
+            "on_empty": "fail",
+            "success_statuses": ["Succeeded", "Stopped"],
+            "max_failed": 2,
+            "fail_fast": True,
+        },
+        "poll_interval": 12.0,
+        "exponential_backoff": True,
+        "max_wait": 99.0,
+        "silent_fail": True,
+    }
+
+
+def test_it_sends_exactly_one_event(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Running", "Succeeded"]}])
+
+    [event] = fire(trigger())
+
+    assert event["kind"] == "success"
+    assert event["summary"]["by_status"] == {"Succeeded": 1}
+
+
+def test_two_copies_at_once_agree(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Running"] * 6 + ["Failed"]}])
+
+    async def collect(one: Any) -> list[Any]:
+        return [event.payload async for event in one.run()]
+
+    async def both() -> list[list[Any]]:
+        return await asyncio.gather(collect(rebuilt(trigger())), collect(rebuilt(trigger())))
+
+    assert [[event["kind"] for event in sent] for sent in asyncio.run(both())] == [["failed"], ["failed"]]
+
+
+def test_one_that_is_killed_and_rebuilt_goes_on_to_the_same_end(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Running"] * 8 + ["Succeeded"]}])
+    first = trigger()
+
+    async def killed() -> None:
+        task = asyncio.ensure_future(anext(first.run()))
+        while len(emulator.requests) < 3:  # noqa: ASYNC110 - the emulator lives in another thread
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(killed())
+    again = rebuilt(first)
+
+    assert again.serialize() == first.serialize()
+    assert [event["kind"] for event in fire(again)] == ["success"]
+
+
+def test_one_started_after_its_deadline_is_a_timeout_with_counts(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Running"]}])
+
+    [event] = fire(trigger(deadline=datetime.now(UTC).timestamp() - 100))
+
+    assert event["kind"] == "timeout"
+    assert event["summary"]["by_status"] == {"Running": 1}
+
+
+def test_a_permanent_error_is_an_event_with_code_and_request_id(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str]
+) -> None:
+    connection(**{**emulator.connection, "password": "wrong"})
+
+    [event] = fire(trigger())
+
+    assert event["kind"] == "error"
+    assert event["error"]["class"] == "AccessDeniedError"
+    assert event["error"]["status"] == 403
+    assert event["error"]["code"].startswith("Signature")
+    assert event["error"]["request_id"]
+
+
+@pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks there too
+def test_a_missing_connection_is_an_event() -> None:
+    [event] = fire(trigger(fc_conn_id="nowhere"))
+
+    assert event["error"]["class"] == "SettingsError"
+
+
+def test_a_bug_is_an_event_and_its_traceback_is_in_the_log(
+    emulator: FunctionComputeEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    [event] = fire(trigger(batch={"no_such_parameter": 1}))
+
+    assert event["error"]["class"] == "TriggerError"
+    assert "no_such_parameter" in caplog.text
+
+
+def test_an_airflow_api_that_is_away_for_a_moment_does_not_end_the_wait(
+    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_fc import hooks, triggers
+
+    emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Succeeded"]}])
+    answers = iter([ConnectionError("api server restarts"), ConnectionError("api server restarts")])
+    read_settings = hooks.FunctionComputeAsyncHook._read_settings
+
+    async def flaky(self: Any) -> Any:
+        if error := next(answers, None):
+            raise error
+        return await read_settings(self)
+
+    monkeypatch.setattr(hooks.FunctionComputeAsyncHook, "_read_settings", flaky)
+    monkeypatch.setattr(triggers, "_CONNECTION_RETRY_SECONDS", 0.01)
+
+    assert [event["kind"] for event in fire(trigger())] == ["success"]
+
+
+def test_no_secret_or_error_text_is_in_the_trigger_or_its_event(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations(
+        [{"function": "resize", "id": "job-1", "statuses": ["Running", "Failed"], "error_message": "canary-text"}]
+    )
+    made = trigger()
+
+    everything = json.dumps([made.serialize(), repr(made), fire(made)])
+
+    assert emulator.connection["password"] not in everything
+    assert emulator.connection["login"] not in everything
+    assert "canary-text" not in everything
+
+
+def test_an_event_has_at_most_four_kibibytes(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations(
+        [
+            {
+                "function": "resize",
+                "id_template": "job-" + "x" * 118 + "{index:05}",
+                "count": 300,
+                "statuses": ["Failed"],
+            }
+        ]
+    )
+
+    [event] = fire(trigger())
+
+    assert event["summary"]["by_status"] == {"Failed": 300}
+    assert len(event["summary"]["failed"]) >= 15
+    assert len(json.dumps(event).encode()) <= events.MAX_BYTES
+
+
+def test_progress_goes_to_the_log(emulator: FunctionComputeEmulator, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Running", "Succeeded"]}])
+
+    fire(trigger())
+
+    assert "Waiting: 1 of 1 found (Running 1) are not finished" in caplog.text
