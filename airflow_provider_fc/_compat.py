@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
@@ -24,3 +25,22 @@ def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datet
         try_number=(ti.max_tries or 0) - (sensor.retries or 0) + 1,
     )
     return cast("datetime | None", date)
+
+
+def mask_secret(secret: str) -> None:
+    """Keep a secret out of this task's logs."""
+    try:
+        from airflow.sdk.log import mask_secret as mask
+    except ImportError:  # Airflow 2.11
+        from airflow.utils.log.secrets_masker import mask_secret as mask  # type: ignore[no-redef]
+    mask(secret)
+
+
+async def amask_secret(secret: str) -> None:
+    """The same on an event loop, where Airflow 3 must not call its supervisor synchronously."""
+    try:
+        from airflow.sdk.log import amask_secret as amask
+    except ImportError:  # before Airflow 3.3
+        await asyncio.to_thread(mask_secret, secret)
+    else:
+        await amask(secret)

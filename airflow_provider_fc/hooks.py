@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -12,6 +13,7 @@ import msgspec
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_fc import connection_form
+from airflow_provider_fc._compat import amask_secret, mask_secret
 from airflow_provider_fc.core import calls
 from airflow_provider_fc.core.errors import FunctionComputeError, ParameterError, SettingsError
 from airflow_provider_fc.core.flow import call
@@ -19,6 +21,7 @@ from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
 from airflow_provider_fc.core.parameters import is_absent, whole_number
 from airflow_provider_fc.core.settings import Settings
+from airflow_provider_fc.core.signing import Credentials
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 CONN_TYPES = ("alibaba_fc", "alibaba_cloud")
 
 _TEST_SECONDS = 15
+_REREAD_SECONDS = 60.0
 
 
 def settings_from(conn: Connection, region_id: str | None = None) -> Settings:
@@ -64,6 +68,17 @@ def _no_such_connection(conn_id: str) -> SettingsError:
         conn_id,
         [f"fc_conn_id names no connection; add it with `airflow connections add {conn_id}` or the variable {variable}"],
     )
+
+
+def _mask(credentials: Credentials) -> None:
+    # Airflow masks the password by itself, but neither the key's id nor what is fetched from STS.
+    for secret in credentials.parts:
+        mask_secret(secret)
+
+
+async def _amask(credentials: Credentials) -> None:
+    for secret in credentials.parts:
+        await amask_secret(secret)
 
 
 class _ConnectionHook(BaseHook):
@@ -121,7 +136,7 @@ class FunctionComputeHook(_ConnectionHook):
     def client(self) -> SyncClient:
         from airflow_provider_fc.clients.sync import SyncClient
 
-        return SyncClient(self.settings)
+        return SyncClient(self.settings, announce=_mask)
 
     def get_conn(self) -> SyncClient:
         return self.client
@@ -252,31 +267,63 @@ class FunctionComputeHook(_ConnectionHook):
         return calls.explain_probe(self.settings, None, origin)
 
 
+async def _read_connection(conn_id: str) -> Connection:
+    from airflow.providers.common.compat.connection import get_async_connection
+
+    try:
+        return await get_async_connection(conn_id)
+    except AirflowNotFoundException as error:
+        raise _no_such_connection(conn_id) from error
+
+
+class _Rereads:
+    """Connections read again because their keys were refused: at most once a minute each."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, tuple[float, asyncio.Task[Connection]]] = {}
+
+    async def read(self, conn_id: str) -> Connection:
+        now = asyncio.get_running_loop().time()
+        began, task = self._read.get(conn_id, (-_REREAD_SECONDS, None))
+        if task is None or now - began >= _REREAD_SECONDS or task.get_loop() is not asyncio.get_running_loop():
+            task = asyncio.ensure_future(_read_connection(conn_id))
+            self._read[conn_id] = (now, task)
+        return await asyncio.shield(task)
+
+
+_rereads = _Rereads()
+
+
 class FunctionComputeAsyncHook(_ConnectionHook):
     """The same on an event loop, for triggers. Use it as ``async with``; nothing in it blocks the loop.
 
     The connection pool is shared by all hooks with equal settings on the same loop.
+
+    :param reread: the connection's keys were just refused, so it is read to see whether it has new ones; at most once
+        a minute for all hooks on this connection.
     """
+
+    def __init__(
+        self,
+        fc_conn_id: str = _ConnectionHook.default_conn_name,
+        region_id: str | None = None,
+        *,
+        reread: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(fc_conn_id, region_id, **kwargs)
+        self.reread = reread
 
     async def __aenter__(self) -> FunctionComputeAsyncHook:
         from airflow_provider_fc.clients.aio import AsyncClient
 
-        self.settings = await self._read_settings()
-        self.client: AsyncClient = await AsyncClient(self.settings).__aenter__()
+        conn = await (_rereads.read(self._conn_id()) if self.reread else _read_connection(self._conn_id()))
+        self.settings = settings_from(conn, self.region_id)
+        self.client: AsyncClient = await AsyncClient(self.settings, announce=_amask).__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.client.__aexit__(*exc_info)
-
-    async def _read_settings(self) -> Settings:
-        from airflow.providers.common.compat.connection import get_async_connection
-
-        conn_id = self._conn_id()
-        try:
-            conn = await get_async_connection(conn_id)
-        except AirflowNotFoundException as error:
-            raise _no_such_connection(conn_id) from error
-        return settings_from(conn, self.region_id)
 
     async def list_invocations(
         self,

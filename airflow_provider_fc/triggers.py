@@ -6,11 +6,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_fc import events
+
+if TYPE_CHECKING:
+    from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 
 log = logging.getLogger(__name__)
 
@@ -92,12 +95,26 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
         yield TriggerEvent(events.build(event))  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> events.Event:
+        """Wait with the keys of the connection, and go on with its new ones when it got new ones meanwhile."""
+        from airflow_provider_fc.core.errors import AccessDeniedError
+
+        hook = await self._open_hook()
+        while True:
+            try:
+                return await self._wait_with(hook)
+            except AccessDeniedError:
+                old, hook = hook, await self._open_hook(reread=True)
+                if hook.settings.auth == old.settings.auth:
+                    await hook.__aexit__()
+                    raise
+                log.info("Connection %r has new keys; the wait goes on with them", self.fc_conn_id)
+
+    async def _wait_with(self, hook: FunctionComputeAsyncHook) -> events.Event:
         from airflow_provider_fc.core.batch import Batch, Kind
         from airflow_provider_fc.core.calls import function_of
         from airflow_provider_fc.core.wait import Schedule, Wait
         from airflow_provider_fc.core.watch_ids import watch
 
-        hook = await self._open_hook()
         try:
             function = function_of(hook.settings, self.function_name, self.service_name, self.qualifier)
             batch = Batch.from_parameters(function, **self.batch)
@@ -118,14 +135,18 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
         message = str(outcome.summary) if outcome.kind is Kind.FAILED else outcome.reason
         return events.Event(outcome.kind.value, message, summary)
 
-    async def _open_hook(self) -> Any:
-        """Read the connection; an API server that does not answer for a moment does not end the wait."""
+    async def _open_hook(self, *, reread: bool = False) -> FunctionComputeAsyncHook:
+        """Read the connection; an API server that does not answer for a moment does not end the wait.
+
+        :param reread: the keys were refused; triggers that find this at the same time share one look at the connection.
+        """
         from airflow_provider_fc.core.errors import FunctionComputeError
         from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 
         while True:
             try:
-                return await FunctionComputeAsyncHook(self.fc_conn_id, self.region_id).__aenter__()
+                hook = FunctionComputeAsyncHook(self.fc_conn_id, self.region_id, reread=reread)
+                return await hook.__aenter__()
             except FunctionComputeError:
                 raise
             except Exception as error:

@@ -24,6 +24,7 @@ from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
 from airflow_provider_fc.core.settings import Settings
+from airflow_provider_fc.core.signing import Credentials
 
 T = TypeVar("T")
 
@@ -117,18 +118,24 @@ class AiohttpTransport:
 
 
 class AsyncClient:
-    """Runs flows for one connection on the running loop. Use it as ``async with``."""
+    """Runs flows for one connection on the running loop. Use it as ``async with``.
+
+    :param announce: called with each new snapshot of credentials before its first use, so that logs can mask it.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
         credentials: CredentialsProvider | None = None,
+        announce: Callable[[Credentials], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
         self._credentials = credentials or provider_for(settings)
+        self._announce = announce
+        self._announced: Credentials | None = None
         self._sleep = sleep
         self.context = Context(settings, now=now, random=random.random, nonce=lambda: uuid4().hex)
 
@@ -159,10 +166,18 @@ class AsyncClient:
         if isinstance(step, Send):
             return await self._transport.send(step)
         if isinstance(step, GetCredentials):
-            at_hand = self._credentials.cached(step.rejected)
-            return at_hand or await asyncio.to_thread(self._credentials.get, step.rejected)
+            return await self._snapshot(step.rejected)
         await self._sleep(step.seconds)
         return None
+
+    async def _snapshot(self, rejected: Credentials | None) -> Credentials:
+        credentials = self._credentials.cached(rejected)
+        if credentials is None:
+            credentials = await asyncio.to_thread(self._credentials.get, rejected)
+        if self._announce and credentials is not self._announced:
+            await self._announce(credentials)
+            self._announced = credentials
+        return credentials
 
     async def items(self, listing: Listing) -> AsyncIterator[Invocation]:
         """A listing's items, fetched as they are asked for."""

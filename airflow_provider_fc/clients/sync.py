@@ -20,6 +20,7 @@ from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
 from airflow_provider_fc.core.settings import Settings
+from airflow_provider_fc.core.signing import Credentials
 
 T = TypeVar("T")
 
@@ -85,18 +86,24 @@ def _reason(error: BaseException) -> str:
 
 
 class SyncClient:
-    """Runs flows for one connection, blocking. Not to be shared between threads."""
+    """Runs flows for one connection, blocking. Not to be shared between threads.
+
+    :param announce: called with each new snapshot of credentials before its first use, so that logs can mask it.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
         credentials: CredentialsProvider | None = None,
+        announce: Callable[[Credentials], None] = lambda credentials: None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._transport = RequestsTransport(settings)
         self._credentials = credentials or provider_for(settings)
+        self._announce = announce
+        self._announced: Credentials | None = None
         self._sleep = sleep
         self.context = Context(settings, now=now, random=random.random, nonce=lambda: uuid4().hex)
 
@@ -119,9 +126,16 @@ class SyncClient:
         if isinstance(step, Send):
             return self._transport.send(step)
         if isinstance(step, GetCredentials):
-            return self._credentials.get(step.rejected)
+            return self._snapshot(step.rejected)
         self._sleep(step.seconds)
         return None
+
+    def _snapshot(self, rejected: Credentials | None) -> Credentials:
+        credentials = self._credentials.get(rejected)
+        if credentials is not self._announced:
+            self._announce(credentials)
+            self._announced = credentials
+        return credentials
 
     def items(self, listing: Listing) -> Iterator[Invocation]:
         """A listing's items, fetched as they are asked for."""

@@ -20,7 +20,8 @@ from airflow_provider_fc.core.errors import (
     NotFoundError,
     UnavailableError,
 )
-from airflow_provider_fc.core.http import HttpResponse, http_date
+from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
+from airflow_provider_fc.core.signing import signed_hash
 
 _THROTTLED = ("Throttling", "ResourceExhausted", "ResourceThrottled", "ServiceUnavailable", "ServerBusy")
 # A second use of a nonce means that a connection repeated our bytes; the next attempt is signed anew.
@@ -68,9 +69,12 @@ _SPELLINGS = {
 }
 
 
-def error_from(operation: str, response: HttpResponse, *, redact: Callable[[str], str], now: datetime) -> ApiError:
+def error_from(
+    operation: str, request: HttpRequest, response: HttpResponse, *, redact: Callable[[str], str], now: datetime
+) -> ApiError:
     """Build the exception for an answer that is not 2xx.
 
+    :param request: as it was signed and sent.
     :param redact: takes secrets out of text; servers quote what was signed when a signature does not match.
     :param now: our clock, to be compared with the server's.
     """
@@ -83,6 +87,8 @@ def error_from(operation: str, response: HttpResponse, *, redact: Callable[[str]
         hints.append("redirects are not followed, since they would take the signature elsewhere; check the endpoint")
     if kind is AccessDeniedError:
         hints.append(_clocks(headers.get("date"), now))
+    if code.startswith("Signature"):
+        hints.append(f"SHA-256 of what was signed: {signed_hash(request)}")
     return kind(
         operation,
         response.status,

@@ -181,6 +181,6 @@ def _qualifier(value: object) -> str | None:
     if _optional(value) is None:
         return None
     text = str(value)
-    if not _QUALIFIER.fullmatch(text):
+    if isinstance(value, bool) or not _QUALIFIER.fullmatch(text):
         raise ParameterError("qualifier", f"{value!r} is neither a version, an alias nor LATEST")
     return text

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
-from itertools import count
 from typing import Any, TypeVar
 
 from airflow_provider_fc.core.answers import error_from
@@ -100,12 +99,14 @@ def call(operation: Operation[T], context: Context) -> Flow[T]:
     :raises FunctionComputeError: the last attempt's error; a permanent one at once.
     """
     rejected: Credentials | None = None
-    for attempt in count(1):
+    answer_lost = False
+    attempt = 1
+    while True:
         credentials = yield GetCredentials(rejected)
         try:
             return (yield from _attempt(operation, context, credentials))
         except AlreadyExistsError as error:
-            error.repeated = attempt > 1
+            error.repeated = answer_lost
             raise
         except AccessDeniedError:
             # A token may have been refused because its time was up: one refresh, no more.
@@ -121,7 +122,13 @@ def call(operation: Operation[T], context: Context) -> Flow[T]:
                 raise
             log.debug("Attempt %d of %s failed, again in %.1f s: %s", attempt, operation.kind, pause, error)
             yield Sleep(pause)
-    raise AssertionError("unreachable: count() does not end")
+            answer_lost = answer_lost or not _throttled(error)
+            attempt += 1
+
+
+def _throttled(error: FunctionComputeError) -> bool:
+    """Whether the server turned the request away unread; after any other transient error it may have acted on it."""
+    return isinstance(error, UnavailableError) and (error.status == 429 or (error.code or "").startswith("Throttling"))
 
 
 def _attempt(operation: Operation[T], context: Context, credentials: Credentials) -> Flow[T]:
@@ -141,7 +148,7 @@ def _attempt(operation: Operation[T], context: Context, credentials: Credentials
     )
     response = yield Send(request, left)
     if not 200 <= response.status < 300:
-        raise error_from(action, response, redact=credentials.redact, now=context.now())
+        raise error_from(action, request, response, redact=credentials.redact, now=context.now())
     return operation.read(response)
 
 
@@ -174,7 +181,7 @@ class Walk:
             page = yield from call(self._operation, self._context)
         except ApiError as error:
             # Everything but the token stood in the first request too, and that one was accepted.
-            if self.pages and error.status == 400:
+            if self.pages and error.status == 400 and type(error) is ApiError:
                 raise PagingError(f"page {self.pages + 1} of the listing was refused: {error}") from error
             raise
         self.pages += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.flow import Context, Flow, RecentIds, Walk
@@ -46,12 +47,12 @@ class Query:
             yield ()
 
     def operation(self, statuses: tuple[str, ...]) -> ListInvocations:
-        # Whether the server's bounds are inclusive is not documented: ask for a millisecond more and cut here.
+        # Whether the server's bounds are inclusive is not documented: ask for a millisecond more and cut in admits().
         return ListInvocations(
             self.function,
             prefix=self.prefix,
             status=statuses[0] if len(statuses) == 1 else None,
-            started_after=None if self.started_after is None else self.started_after - 1,
+            started_after=None if self.started_after is None else max(self.started_after - 1, 0),
             started_before=None if self.started_before is None else self.started_before + 1,
             order=self.order,
             include_payload=self.include_payload,
@@ -63,9 +64,12 @@ class Query:
         return (
             (not statuses or item.status in statuses)
             and (not self.prefix or item.invocation_id.startswith(self.prefix))
-            and not (self.started_after and item.started_time and item.started_time < self.started_after)
-            and not (self.started_before and item.started_time and item.started_time > self.started_before)
+            and (item.started_time is None or self._in_window(item.started_time))
         )
+
+    def _in_window(self, started: int) -> bool:
+        after = self.started_after is None or started >= self.started_after
+        return after and (self.started_before is None or started <= self.started_before)
 
 
 class _Stream:
@@ -75,7 +79,8 @@ class _Stream:
         self._query = query
         self._statuses = statuses
         self._walk = Walk(query.operation(statuses), context)
-        self._last_key = 0
+        # Nothing waits for one without a start time: until a time is known, it stands before all others.
+        self._last_key = inf if query.order == "desc" else -inf
         self.items: deque[Invocation] = deque()
 
     @property
@@ -88,7 +93,7 @@ class _Stream:
             self.items.extend(item for item in page.items if self._query.admits(item, self._statuses))
 
     @property
-    def key(self) -> int:
+    def key(self) -> float:
         """Where the next item stands in time; one without a start time stands where the one before it stood."""
         started = self.items[0].started_time
         if started is not None:

@@ -190,6 +190,8 @@ class Invoke:
         # The header that returns the id is not documented for FC 3.0, so every known spelling is looked for.
         named = (response.headers.get(name) for name in _INVOCATION_ID_HEADERS)
         request_id = response.headers.get("x-fc-request-id")
+        if response.status != 202 and request_id is None:
+            raise MalformedBodyError(f"HTTP {response.status} without a request id is not Function Compute's answer")
         # Without any id of its own an invocation is known by its request id (page "Task deduplication").
         invocation_id = self.invocation_id or next(filter(None, named), None) or request_id
         if not invocation_id:

@@ -38,11 +38,15 @@ class Credentials:
     security_token: str | None = field(default=None, repr=False)
     expires_at: float | None = None
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """All that must never be shown."""
+        return tuple(filter(None, (self.access_key_id, self.access_key_secret, self.security_token)))
+
     def redact(self, text: str) -> str:
         """Replace each of the three wherever it stands in text that came from outside."""
-        for secret in (self.security_token, self.access_key_secret, self.access_key_id):
-            if secret:
-                text = text.replace(secret, "***")
+        for secret in sorted(self.parts, key=len, reverse=True):  # a secret may stand inside a longer one
+            text = text.replace(secret, "***")
         return text
 
 
@@ -79,6 +83,22 @@ def _sign_fc(request: HttpRequest, credentials: Credentials, now: datetime) -> H
     text = fc_string_to_sign(request.method, request.path, headers)
     headers["authorization"] = f"FC {credentials.access_key_id}:{fc_signature(text, credentials.access_key_secret)}"
     return replace(request, headers=headers)
+
+
+def signed_hash(request: HttpRequest) -> str:
+    """SHA-256 of what a signed request signs: a mismatch can be compared with the server's without showing a secret.
+
+    For ACS3 it is the hash of the canonical request, the one that servers quote.
+    """
+    headers = request.headers
+    scheme, _, rest = headers["authorization"].partition(" ")
+    if scheme != ACS3_ALGORITHM:
+        return hashlib.sha256(fc_string_to_sign(request.method, request.path, headers).encode()).hexdigest()
+    signed = rest.partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    canonical = acs3_canonical_request(
+        request.method, request.path, request.query, headers, signed, headers["x-acs-content-sha256"]
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def fc_string_to_sign(method: str, path: str, headers: Mapping[str, str]) -> str:

@@ -17,6 +17,7 @@ from running import context, fire, rebuilt
 
 from airflow_provider_fc import events
 from airflow_provider_fc.core import wait
+from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
 from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
@@ -220,14 +221,14 @@ def test_an_airflow_api_that_is_away_for_a_moment_does_not_end_the_wait(
 
     emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Succeeded"]}])
     answers = iter([ConnectionError("api server restarts"), ConnectionError("api server restarts")])
-    read_settings = hooks.FunctionComputeAsyncHook._read_settings
+    read_connection = hooks._read_connection
 
-    async def flaky(self: Any) -> Any:
+    async def flaky(conn_id: str) -> Any:
         if error := next(answers, None):
             raise error
-        return await read_settings(self)
+        return await read_connection(conn_id)
 
-    monkeypatch.setattr(hooks.FunctionComputeAsyncHook, "_read_settings", flaky)
+    monkeypatch.setattr(hooks, "_read_connection", flaky)
     monkeypatch.setattr(triggers, "_CONNECTION_RETRY_SECONDS", 0.01)
 
     assert [event["kind"] for event in fire(trigger())] == ["success"]
@@ -272,3 +273,49 @@ def test_progress_goes_to_the_log(emulator: FunctionComputeEmulator, caplog: pyt
     fire(trigger())
 
     assert "Waiting: 1 of 1 found (Running 1) are not finished" in caplog.text
+
+
+def rotated(emulator: FunctionComputeEmulator) -> None:
+    """From now on the emulator takes other keys."""
+    emulator.app.credentials = Credentials("new-key-id", "new-key-secret")
+
+
+def test_keys_that_changed_in_the_connection_are_used_from_then_on(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str]
+) -> None:
+    emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Running"] * 5 + ["Succeeded"]}])
+    waiting = trigger()
+
+    async def run() -> Any:
+        event = asyncio.ensure_future(anext(waiting.run()))
+        while len(emulator.requests) < 3:  # noqa: ASYNC110 - the emulator lives in another thread
+            await asyncio.sleep(0.01)
+        connection(**{**emulator.connection, "login": "new-key-id", "password": "new-key-secret"})
+        rotated(emulator)
+        return await event
+
+    assert asyncio.run(run()).payload["kind"] == "success"
+    assert 403 in {record.status for record in emulator.requests}
+
+
+def test_refused_keys_that_did_not_change_end_the_wait_and_the_connection_is_read_once_for_all(
+    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_fc import hooks
+
+    rotated(emulator)
+    read_connection, reads = hooks._read_connection, []
+
+    async def counted(conn_id: str) -> Any:
+        reads.append(conn_id)
+        return await read_connection(conn_id)
+
+    monkeypatch.setattr(hooks, "_read_connection", counted)
+
+    async def all_at_once() -> list[Any]:
+        return await asyncio.gather(*(anext(trigger().run()) for _ in range(20)))
+
+    sent = asyncio.run(all_at_once())
+
+    assert {event.payload["error"]["class"] for event in sent} == {"AccessDeniedError"}
+    assert len(reads) == 20 + 1
