@@ -1,0 +1,96 @@
+"""``python -m airflow_provider_fc.emulator``: runs until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from airflow_provider_fc.emulator.app import ACCESS_KEY_ID, ACCESS_KEY_SECRET, RequestRecord
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+
+USAGE_ERROR = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the emulator and return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        emulator = FunctionComputeEmulator(
+            host=options.host,
+            port=options.port,
+            functions=options.functions,
+            scenario=options.scenario,
+            state_file=options.state,
+            access_key_id=options.access_key_id,
+            access_key_secret=options.access_key_secret,
+            region=options.region,
+            account_id=options.account_id,
+            retries=options.retries,
+            workers=options.workers,
+            on_request=_log if options.log_requests else None,
+        )
+    except (OSError, ValueError, SyntaxError) as error:
+        print(f"cannot start: {_explain(error, options)}", file=sys.stderr)
+        return USAGE_ERROR
+    with emulator:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        connection = shlex.quote(json.dumps(emulator.connection))
+        print(f"READY {emulator.endpoint}", f"export AIRFLOW_CONN_FC_DEFAULT={connection}", sep="\n", flush=True)
+        stop.wait()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m airflow_provider_fc.emulator", description="A local Alibaba Cloud Function Compute."
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=_at_least(0), default=9000, help="port to listen on, 0 for a free one (default: %(default)s)")
+    add("--functions", metavar="FILE.py", help="every public `def f(event: bytes, context)` in it is a function")
+    add("--scenario", metavar="FILE.json", help="invocations, lives of functions and switches to begin with")
+    add("--state", metavar="FILE", help="keep invocations in this file over restarts")
+    add("--access-key-id", default=ACCESS_KEY_ID, help="the only valid one (default: %(default)s)")
+    add("--access-key-secret", default=ACCESS_KEY_SECRET, help="its secret (default: %(default)s)")
+    add("--region", default="cn-hangzhou", help="(default: %(default)s)")
+    add("--account-id", default="123456789", help="(default: %(default)s)")
+    add("--retries", type=_at_least(0), default=0, help="further attempts after a failed one (default: %(default)s)")
+    add("--workers", type=_at_least(1), default=4, help="how many functions run at once (default: %(default)s)")
+    add("--log-requests", action="store_true", help="one line a request on stderr")
+    return parser
+
+
+def _at_least(lowest: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {lowest}")
+        return int(text)
+
+    return number
+
+
+def _explain(error: Exception, options: argparse.Namespace) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}: {error.msg}"
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"{options.host}:{options.port} is in use; choose another --port"
+    return str(error)
+
+
+def _log(record: RequestRecord) -> None:
+    """No secret and no payload gets into a record."""
+    parameters = " ".join(f"{name}={value}" for name, value in record.parameters.items())
+    asked = f"{record.operation or 'unknown'} {record.generation} {parameters}"
+    print(f"{asked} -> {record.status} {record.code}".rstrip(), record.request_id, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""The three API generations as one table: paths, parameter names, envelope, field names, error bodies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Operation = Literal["List", "Get", "Stop", "Invoke"]
+
+_SHARED_FIELDS = {
+    "qualifier": "qualifier",
+    "requestId": "request_id",
+    "status": "status",
+    "startedTime": "started_time",
+    "endTime": "end_time",
+    "destinationStatus": "destination_status",
+    "alreadyRetriedTimes": "already_retried_times",
+    "instanceId": "instance_id",
+    "events": "events",
+}
+_FC2_FIELDS = {
+    "functionName": "function",
+    "serviceName": "service",
+    "invocationId": "id",
+    "invocationErrorMessage": "error_message",
+    **_SHARED_FIELDS,
+}
+_FC3_FIELDS = {"functionArn": "function_arn", "taskId": "id", "taskErrorMessage": "error_message", **_SHARED_FIELDS}
+_LATER_FIELDS = {"durationMs": "duration_ms"}
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One API generation.
+
+    :param function_path: pattern between the version and the operation.
+    :param collection: path segment of the invocations; ``stop_suffix`` follows an id in a Stop.
+    :param qualifier_in_path: the qualifier follows the service name and a dot; otherwise it is a query parameter.
+    :param empty_list: what a List without a match holds under ``envelope``; ``...`` leaves the key out.
+    :param last_token: what the last page says as ``nextToken``; ``...`` leaves the key out.
+    :param fields: field on the wire -> attribute of ``InvocationView`` (and ``function_arn``).
+    :param payload_fields: the same, shown where payloads are.
+    :param error_keys: where an error body says code, message and request id.
+    :param codes: neutral error code -> this generation's spelling; others are spelled alike everywhere.
+    :param actions: the operation's name, as ACS3 requests give it in ``x-acs-action``.
+    """
+
+    version: str
+    function_path: str
+    collection: str
+    envelope: str
+    prefix_parameter: str
+    id_header: str
+    default_limit: int
+    fields: Mapping[str, str]
+    payload_fields: Mapping[str, str]
+    error_keys: tuple[str, ...]
+    codes: Mapping[str, str]
+    actions: Mapping[Operation, str]
+    qualifier_in_path: bool = False
+    stop_suffix: str = ""
+    stop_status: int = 200
+    empty_list: object = None
+    last_token: object = ...
+    routes: Mapping[tuple[str, Operation], re.Pattern[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        function = f"/{self.version}{self.function_path}"
+        one = rf"{function}/{self.collection}/(?P<id>[^/]+)"
+        patterns: dict[tuple[str, Operation], str] = {
+            ("GET", "List"): f"{function}/{self.collection}",
+            ("GET", "Get"): one,
+            ("PUT", "Stop"): one + self.stop_suffix,
+            ("POST", "Invoke"): f"{function}/invocations",
+        }
+        object.__setattr__(self, "routes", {key: re.compile(pattern) for key, pattern in patterns.items()})
+
+
+_FC2_PATH = r"/services/(?P<service>[^/]+)/functions/(?P<function>[^/]+)"
+_FC2_CODES = {
+    "SignatureWrong": "SignatureNotMatch",
+    "InvocationNotFound": "StatefulAsyncInvocationNotFound",
+    "InvocationAlreadyExists": "StatefulAsyncInvocationAlreadyExists",
+    "InvocationAlreadyCompleted": "StatefulAsyncInvocationAlreadyCompleted",
+}
+_FC2_ACTIONS: Mapping[Operation, str] = {
+    "List": "ListStatefulAsyncInvocations",
+    "Get": "GetStatefulAsyncInvocation",
+    "Stop": "StopStatefulAsyncInvocation",
+    "Invoke": "InvokeFunction",
+}
+
+FC_2016 = Generation(
+    version="2016-08-15",
+    function_path=r"/services/(?P<service>[^/.]+)(?:\.(?P<qualifier>[^/]+))?/functions/(?P<function>[^/]+)",
+    qualifier_in_path=True,
+    collection="stateful-async-invocations",
+    envelope="invocations",
+    prefix_parameter="invocationIdPrefix",
+    id_header="x-fc-stateful-async-invocation-id",
+    default_limit=50,
+    fields=_FC2_FIELDS,
+    payload_fields={"invocationPayload": "payload"},
+    error_keys=("ErrorCode", "ErrorMessage"),
+    codes=_FC2_CODES,
+    actions=_FC2_ACTIONS,
+)
+FC_2021 = Generation(
+    version="2021-04-06",
+    function_path=_FC2_PATH,
+    collection="stateful-async-invocations",
+    envelope="invocations",
+    prefix_parameter="invocationIdPrefix",
+    id_header="x-fc-stateful-async-invocation-id",
+    default_limit=50,
+    fields=_FC2_FIELDS | _LATER_FIELDS,
+    payload_fields={"invocationPayload": "payload", "returnPayload": "return_payload"},
+    error_keys=("ErrorCode", "ErrorMessage"),
+    codes=_FC2_CODES,
+    actions=_FC2_ACTIONS,
+)
+FC_2023 = Generation(
+    version="2023-03-30",
+    function_path=r"/functions/(?P<function>[^/]+)",
+    collection="async-tasks",
+    stop_suffix="/stop",
+    stop_status=204,
+    envelope="tasks",
+    empty_list=...,
+    last_token="",
+    prefix_parameter="prefix",
+    id_header="x-fc-async-task-id",
+    default_limit=20,
+    fields=_FC3_FIELDS | _LATER_FIELDS,
+    payload_fields={"taskPayload": "payload", "returnPayload": "return_payload"},
+    error_keys=("Code", "Message", "RequestId"),
+    codes={
+        "SignatureWrong": "SignatureDoesNotMatch",
+        "InvocationNotFound": "AsyncTaskNotFound",
+        "InvocationAlreadyExists": "AsyncTaskAlreadyExists",
+        "InvocationAlreadyCompleted": "AsyncTaskAlreadyCompleted",
+    },
+    actions={"List": "ListAsyncTasks", "Get": "GetAsyncTask", "Stop": "StopAsyncTask", "Invoke": "InvokeFunction"},
+)
+GENERATIONS = (FC_2016, FC_2021, FC_2023)
+
+
+@dataclass(frozen=True)
+class Route:
+    """What a request asks for.
+
+    :param operation: ``None`` for a path or method the API does not have.
+    :param names: the parts of the path: ``service``, ``function``, ``qualifier``, ``id``.
+    """
+
+    generation: Generation
+    operation: Operation | None
+    names: Mapping[str, str]
+
+
+def find_route(method: str, path: str) -> Route:
+    """Read method and decoded path; an unknown version is answered in the oldest one's style."""
+    generation = next((one for one in GENERATIONS if path.startswith(f"/{one.version}/")), FC_2016)
+    for (verb, operation), pattern in generation.routes.items():
+        found = pattern.fullmatch(path)
+        if verb == method and found:
+            return Route(generation, operation, {k: v for k, v in found.groupdict().items() if v is not None})
+    return Route(generation, None, {})

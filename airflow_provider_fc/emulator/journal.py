@@ -1,0 +1,51 @@
+"""Keeps invocations in an SQLite file, so that they outlive the process."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import msgspec
+
+from airflow_provider_fc.emulator.invocations import Invocation
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS invocations (
+    service TEXT, function TEXT, id TEXT, data BLOB NOT NULL, PRIMARY KEY (service, function, id)
+)
+"""
+
+
+class SqliteJournal:
+    """A file of invocations; ``state.lock`` keeps its callers apart.
+
+    :raises ValueError: the file is not one of ours.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        self._database = sqlite3.connect(path, check_same_thread=False)
+        try:
+            # What was answered is on disk even if this process is killed; only a power cut may lose the last moments.
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute(_SCHEMA)
+        except sqlite3.DatabaseError as error:
+            self._database.close()
+            raise ValueError(f"{path} is not a state file: {error}; name a new file") from error
+
+    def save(self, invocations: Collection[Invocation]) -> None:
+        rows = [(one.service, one.function, one.id, msgspec.json.encode(one)) for one in invocations]
+        with self._database:
+            self._database.executemany("INSERT OR REPLACE INTO invocations VALUES (?, ?, ?, ?)", rows)
+
+    def load(self) -> Iterator[Invocation]:
+        for (data,) in self._database.execute("SELECT data FROM invocations ORDER BY rowid").fetchall():
+            try:
+                yield msgspec.json.decode(data, type=Invocation)
+            except msgspec.DecodeError as error:
+                raise ValueError(f"{self._path} was written by another version: {error}; name a new file") from error
+
+    def close(self) -> None:
+        self._database.close()

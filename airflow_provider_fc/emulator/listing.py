@@ -1,0 +1,133 @@
+"""The invocations of one function in the order a List walks them."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from itertools import count
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from airflow_provider_fc.emulator.invocations import Invocation, Moment
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that decides which invocations a List shows, and in which order; a page token is bound to it."""
+
+    service: str
+    function: str
+    order: Literal["asc", "desc"]
+    qualifier: str | None = None
+    prefix: str = ""
+    status: str | None = None
+    started_from: int | None = None
+    started_to: int | None = None
+
+    def matches(self, invocation: Invocation, moment: Moment) -> bool:
+        """A start window holds both its ends, and shows only what has started."""
+        if self.status is not None and moment.status != self.status:
+            return False
+        if not invocation.id.startswith(self.prefix):
+            return False
+        if self.qualifier is not None and invocation.qualifier != self.qualifier:
+            return False
+        if self.started_from is None and self.started_to is None:
+            return True
+        after = self.started_from is None or moment.started >= self.started_from
+        before = self.started_to is None or moment.started <= self.started_to
+        return moment.started > 0 and after and before
+
+
+class Position(NamedTuple):
+    """Where a page ended: the sort key of its last item, or, like an offset API, how many items came before."""
+
+    time: int
+    id: str
+
+
+class Row:
+    """An invocation as the listing shows it at the moment."""
+
+    __slots__ = ("invocation", "moment")
+
+    def __init__(self, invocation: Invocation) -> None:
+        self.invocation = invocation
+        self.moment: Moment | None = None
+
+    def update(self, time: int) -> bool:
+        """Show the invocation as it was at ``time``; whether that changes the order."""
+        before = self._sort_time()
+        self.moment = self.invocation.at(time)
+        return self._sort_time() != before
+
+    @property
+    def key(self) -> tuple[int, str]:
+        return self._sort_time() or 0, self.invocation.id
+
+    def _sort_time(self) -> int | None:
+        """Started ones sort by their start, the others by their submission."""
+        return None if self.moment is None else self.moment.started or self.invocation.submitted
+
+
+class Listing:
+    """Keeps the order between requests: what changed, and a heap of what will, so that a request costs little more
+    than its page."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+        self._touched: list[Row] = []
+        self._to_come: list[tuple[int, int, Row]] = []
+        self._tie = count()
+        self._order: list[tuple[int, str, Row]] | None = None
+        self._time = 0
+
+    def touch(self, invocation: Invocation) -> None:
+        """Take note of an invocation that is new or has changed."""
+        row = self._rows.get(invocation.id)
+        if row is None:
+            row = self._rows[invocation.id] = Row(invocation)
+        self._touched.append(row)
+
+    def rows_at(self, time: int) -> list[tuple[int, str, Row]]:
+        """Every visible row in ascending order, as everything was at ``time``."""
+        if time < self._time:  # the clock or the list lag moved back: the past has to be read again
+            self._to_come.clear()
+            self._touched = list(self._rows.values())
+        self._time = time
+        while self._to_come and self._to_come[0][0] <= time:
+            self._touched.append(heapq.heappop(self._to_come)[2])
+        for row in self._touched:
+            if row.update(time):
+                self._order = None
+            self._schedule(row.invocation, row)
+        self._touched.clear()
+        if self._order is None:
+            self._order = sorted((*row.key, row) for row in self._rows.values() if row.moment is not None)
+        return self._order
+
+    def _schedule(self, invocation: Invocation, row: Row) -> None:
+        """Have the row read again when its next change has come."""
+        to_come = [moment.at for moment in invocation.moments if moment.at > self._time]
+        to_come += [time for time in (invocation.visible_from, invocation.visible_until or 0) if time > self._time]
+        if to_come:
+            heapq.heappush(self._to_come, (min(to_come), next(self._tie), row))
+
+
+def walk(rows: list[tuple[int, str, Row]], query: Query, after: Position | None) -> Iterator[Row]:
+    """The rows a query matches, beginning behind ``after``."""
+    if query.order == "asc":
+        start = bisect_right(rows, after, key=_key) if after else 0
+        indices = range(start, len(rows))
+    else:
+        end = bisect_left(rows, after, key=_key) if after else len(rows)
+        indices = range(end - 1, -1, -1)
+    for index in indices:
+        row = rows[index][2]
+        if row.moment is not None and query.matches(row.invocation, row.moment):
+            yield row
+
+
+def _key(row: tuple[int, str, Row]) -> Position:
+    return Position(row[0], row[1])

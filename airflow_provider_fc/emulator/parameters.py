@@ -1,0 +1,55 @@
+"""Reads query parameters and headers, which arrive as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, overload
+
+from airflow_provider_fc.emulator.errors import Refusal
+
+Order = Literal["asc", "desc"]
+_ORDERS: dict[str, Order] = {"asc": "asc", "desc": "desc"}
+_FLAGS = {"true": True, "True": True, "false": False, "False": False}  # the official SDKs send both spellings
+
+
+class Parameters:
+    """Named texts; an empty one counts as not sent."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+
+    def text(self, name: str) -> str | None:
+        return self._texts.get(name) or None
+
+    @overload
+    def number(self, name: str, default: None = None, *, lowest: int = 0, highest: int | None = None) -> int | None: ...
+
+    @overload
+    def number(self, name: str, default: int, *, lowest: int = 0, highest: int | None = None) -> int: ...
+
+    def number(
+        self, name: str, default: int | None = None, *, lowest: int = 0, highest: int | None = None
+    ) -> int | None:
+        text = self.text(name)
+        if text is None:
+            return default
+        if (
+            not (text.isascii() and text.isdigit())
+            or int(text) < lowest
+            or (highest is not None and int(text) > highest)
+        ):
+            allowed = f"an integer from {lowest}" + (f" to {highest}" if highest is not None else "")
+            raise Refusal("InvalidArgument", f"{name} must be {allowed}, not {text!r}")
+        return int(text)
+
+    def flag(self, name: str) -> bool:
+        text = self.text(name) or "false"
+        if text not in _FLAGS:
+            raise Refusal("InvalidArgument", f"{name} must be true or false, not {text!r}")
+        return _FLAGS[text]
+
+    def order(self, name: str, default: Order) -> Order:
+        text = self.text(name) or default
+        if text not in _ORDERS:
+            raise Refusal("InvalidArgument", f"{name} must be asc or desc, not {text!r}")
+        return _ORDERS[text]

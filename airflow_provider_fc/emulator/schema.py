@@ -1,0 +1,158 @@
+"""The one schema of what users hand to the emulator: scenario files, control paths and the Python API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+T = TypeVar("T")
+
+
+class SchemaError(ValueError):
+    """What was handed over does not fit the schema; the text names the key and the fix."""
+
+
+class Life(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The life of an invocation nobody executes; the last status stays.
+
+    :param statuses: one step each time a response has shown the invocation; ``Enqueued``, ``Running``, ``Succeeded``
+        if neither this nor ``timeline`` is given. Any word is allowed.
+    :param timeline: instead of ``statuses``: pairs of seconds after submission and status.
+    :param error_message: shown with a final status other than ``Succeeded``.
+    :param return_payload: shown with ``Succeeded``.
+    """
+
+    statuses: list[str] | None = None
+    timeline: list[tuple[Seconds, str]] | None = None
+    error_message: str = ""
+    return_payload: str = ""
+
+    def __post_init__(self) -> None:
+        if self.statuses is not None and self.timeline is not None:
+            raise ValueError("give `statuses` (advanced by looks) or `timeline` (advanced by time), not both")
+        if self.statuses == [] or self.timeline == []:
+            raise ValueError("`statuses` and `timeline` need at least one status")
+        if self.timeline and [at for at, _ in self.timeline] != sorted(at for at, _ in self.timeline):
+            raise ValueError("the seconds in `timeline` must not decrease")
+
+
+class ScriptedInvocation(Life, forbid_unknown_fields=True, kw_only=True):
+    """One invocation, or ``count`` alike, that exists without anybody having invoked it.
+
+    :param service: a service makes it an FC 2.0 invocation, none an FC 3.0 one.
+    :param id: its id; with ``count`` give ``id_template`` instead, where ``{index}`` counts from 0.
+    :param submitted_seconds_ago: how long before now it was submitted.
+    :param submitted_seconds_apart: how much later than its predecessor each further one of ``count`` was submitted.
+    :param started_time: epoch ms shown as start once it has started, instead of the one its life gives.
+    :param end_time: epoch ms shown as end once it has ended, instead of the one its life gives.
+    :param appears_after: seconds from now until it can be seen.
+    :param disappears_after: seconds from now after which it can no longer be seen.
+    """
+
+    function: str
+    service: str = ""
+    qualifier: str = "LATEST"
+    id: str | None = None
+    id_template: str | None = None
+    count: Annotated[int, msgspec.Meta(ge=1)] = 1
+    payload: str = ""
+    submitted_seconds_ago: float = 0.0
+    submitted_seconds_apart: Seconds = 0.0
+    started_time: int | None = None
+    end_time: int | None = None
+    appears_after: Seconds = 0.0
+    disappears_after: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        Life.__post_init__(self)
+        if not self.function:
+            raise ValueError("`function` must not be empty")
+        if (self.id is None) == (self.id_template is None):
+            raise ValueError("give exactly one of `id` and `id_template`")
+        if self.count > 1 and (self.id_template is None or re.search(r"\{index[:}]", self.id_template) is None):
+            raise ValueError("`count` above 1 needs an `id_template` with {index}, for example 'job-{index:05}'")
+
+    def ids(self) -> list[str]:
+        if self.id_template is None:
+            return [self.id or ""]
+        return [self.id_template.format(index=index) for index in range(self.count)]
+
+
+class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Choices where nothing is known for certain about the real service.
+
+    :param ignore_status_filter: List answers as if no ``status`` had been sent.
+    :param reject_status: status words a filter may not use (400 InvalidArgument).
+    :param reset_start_on_retry: a further attempt replaces the start time of the one before it; a ``timeline`` is
+        laid out when it is added, so set this before.
+    :param offset_tokens: page tokens are positions, so items move between pages when the listing changes.
+    :param list_lag: List shows everything as it was so many seconds ago; Get is always current.
+    :param default_order: the order of a List without ``sortOrderByTime``.
+    """
+
+    ignore_status_filter: bool = False
+    reject_status: list[str] = []
+    reset_start_on_retry: bool = False
+    offset_tokens: bool = False
+    list_lag: Seconds = 0.0
+    default_order: Literal["asc", "desc"] = "desc"
+
+
+class Scenario(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A scenario file.
+
+    :param functions: function name -> the life of whatever is invoked under that name.
+    """
+
+    invocations: list[ScriptedInvocation] = []
+    functions: dict[str, Life] = {}
+    switches: Switches = msgspec.field(default_factory=Switches)
+
+
+class NewInvocations(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /_emulator/invocations``."""
+
+    invocations: list[ScriptedInvocation]
+
+
+def read_scenario(source: str | Path | Mapping[str, Any] | Scenario | None) -> Scenario:
+    """A scenario from a file, or from what would be in one.
+
+    :raises SchemaError: a key or value is wrong.
+    """
+    if isinstance(source, str | Path):
+        return read_json(Path(source).read_bytes(), Scenario)
+    return read(source or {}, Scenario)
+
+
+def read_json(data: bytes | str, type_: type[T]) -> T:
+    """Decode JSON text into ``type_``."""
+    try:
+        return msgspec.json.decode(data, type=type_)
+    except msgspec.DecodeError as error:  # ValidationError is one
+        raise _explained(error) from error
+
+
+def read(data: Any, type_: type[T]) -> T:
+    """Convert plain Python data, or values of ``type_`` itself, into ``type_``."""
+    try:
+        return msgspec.convert(data, type=type_)
+    except msgspec.ValidationError as error:
+        raise _explained(error) from error
+
+
+def _explained(error: msgspec.MsgspecError) -> SchemaError:
+    text = str(error)
+    unknown = re.search(r"unknown field `([^`]*)`", text)
+    if unknown is None:
+        return SchemaError(text)
+    structs = (ScriptedInvocation, Switches, Scenario)
+    known = sorted({name for struct in structs for name in struct.__struct_fields__})
+    close = get_close_matches(unknown[1], known, n=1)
+    return SchemaError(f"{text}; " + (f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(known)}"))

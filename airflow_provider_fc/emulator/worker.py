@@ -1,0 +1,115 @@
+"""Runs inside a worker process: executes one callable after the other."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+import msgspec
+
+from airflow_provider_fc.emulator.functions import Target
+
+RETURN_LIMIT = 1024 * 1024
+
+
+class Context(msgspec.Struct, frozen=True):
+    """The second argument of every function.
+
+    :param attempt: 1 for the first execution of an invocation.
+    """
+
+    function_name: str
+    service_name: str
+    qualifier: str
+    request_id: str
+    invocation_id: str
+    attempt: int
+    region: str
+    account_id: str
+
+
+class Task(msgspec.Struct, frozen=True):
+    target: Target
+    event: bytes
+    context: Context
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a task ended: with a result, or an ``error`` that names type and message."""
+
+    result: bytes = b""
+    error: str = ""
+
+
+def main(descriptor: int) -> None:
+    """Take tasks from a socket, one line each, and answer each with the line of its outcome."""
+    connection = socket.socket(fileno=descriptor)
+    tasks: SimpleQueue[Task] = SimpleQueue()
+    threading.Thread(target=_receive, args=[connection, tasks], daemon=True).start()
+    while True:
+        connection.sendall(msgspec.json.encode(execute(tasks.get())) + b"\n")
+
+
+def _receive(connection: socket.socket, tasks: SimpleQueue[Task]) -> None:
+    with connection.makefile("rb") as lines:
+        for line in lines:
+            tasks.put(msgspec.json.decode(line, type=Task))
+    os._exit(0)  # the emulator is gone, however it ended: nobody wants what is being executed
+
+
+def execute(task: Task) -> Outcome:
+    """Call the function; its result as bytes, cut at what the service would show."""
+    try:
+        result = _load(task.target)(task.event, task.context)
+        return Outcome(_as_bytes(result)[:RETURN_LIMIT])
+    except BaseException as error:  # noqa: BLE001 - whatever a function raises, SystemExit too, is its outcome
+        return Outcome(error=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+
+@cache
+def _load(target: Target) -> Callable[[bytes, Context], Any]:
+    function: Callable[[bytes, Context], Any] = getattr(_module(target), target.name)
+    return function
+
+
+def _module(target: Target) -> Any:
+    if not target.module:
+        return _module_of_file(target.file)
+    try:
+        return importlib.import_module(target.module)
+    except ModuleNotFoundError as error:
+        itself = error.name is not None and f"{target.module}.".startswith(f"{error.name}.")
+        if not (itself and target.file):
+            raise
+        return _module_of_file(target.file)
+
+
+@cache
+def _module_of_file(path: str) -> Any:
+    """Execute a file once in this process, with its neighbours importable."""
+    sys.path.insert(0, str(Path(path).parent))
+    name = f"fc_functions_{Path(path).stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _as_bytes(result: object) -> bytes:
+    if result is None:
+        return b""
+    if isinstance(result, bytes):
+        return result
+    return result.encode() if isinstance(result, str) else msgspec.json.encode(result)

@@ -1,0 +1,160 @@
+"""Worker processes, and the threads that feed them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+
+import msgspec
+
+from airflow_provider_fc.emulator.functions import Target
+from airflow_provider_fc.emulator.invocations import Invocation
+from airflow_provider_fc.emulator.state import FunctionComputeState
+from airflow_provider_fc.emulator.worker import Context, Outcome, Task
+
+# A fresh interpreter rather than multiprocessing's spawn, which runs the caller's __main__ again in every worker and
+# leaves its resource tracker running.
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from airflow_provider_fc.emulator.worker import main; main(int(sys.argv[2]))"
+)
+_STDERR = 2
+_EXIT_SECONDS = 5.0
+
+
+class WorkerProcess:
+    """One process that executes functions. What they print goes to our stderr: stdout is for the READY line."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno())]
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=_STDERR,
+                start_new_session=True,  # so that a stop also ends what the function has started
+            )
+        self._answers = self._socket.makefile("rb")
+        self.pid = self._process.pid
+
+    def execute(self, task: Task) -> Outcome | None:
+        """Have a task executed; ``None`` if the process ended before it was."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(msgspec.json.encode(task) + b"\n")
+            if answer := self._answers.readline():
+                return msgspec.json.decode(answer, type=Outcome)
+        return None
+
+    def kill(self) -> None:
+        if self._process.returncode is None:  # otherwise its id may be another process's by now
+            self._kill_group()
+
+    def close(self) -> int:
+        """End the process, if it has not ended by itself, and return its exit code."""
+        self._answers.close()
+        self._socket.close()  # an idle one ends at this
+        if self._process.returncode is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_EXIT_SECONDS)
+            self._kill_group()
+        return self._process.wait()
+
+    def _kill_group(self) -> None:
+        """The process and whatever it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+class WorkerPool:
+    """Executes what is queued in up to ``workers`` processes, which start when they are first needed."""
+
+    def __init__(
+        self,
+        state: FunctionComputeState,
+        targets: Mapping[str, Target],
+        *,
+        workers: int,
+        region: str,
+        account_id: str,
+    ) -> None:
+        self._state = state
+        self._targets = targets
+        self._place = {"region": region, "account_id": account_id}
+        self._closing = False
+        self._processes: set[WorkerProcess] = set()
+        self._threads = [threading.Thread(target=self._work, name="fc-worker", daemon=True) for _ in range(workers)]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        """End all processes; what they were executing stays unfinished."""
+        with self._state.changed:
+            self._closing = True
+            for process in self._processes:
+                process.kill()
+            self._state.changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        """Feed one process after the other, each for as long as it lives."""
+        process: WorkerProcess | None = None
+        while (invocation := self._state.jobs.wait(lambda: self._closing)) is not None:
+            process = process or self._start()
+            if not self._execute(process, invocation):
+                self._end(process)
+                process = None
+        if process is not None:
+            self._end(process)
+
+    def _start(self) -> WorkerProcess:
+        process = WorkerProcess()
+        with self._state.lock:
+            self._processes.add(process)
+            if self._closing:  # close() came too early to know of it
+                process.kill()
+        return process
+
+    def _end(self, process: WorkerProcess) -> None:
+        with self._state.lock:
+            self._processes.discard(process)
+        process.close()
+
+    def _execute(self, process: WorkerProcess, invocation: Invocation) -> bool:
+        """Whether the process can go on with others."""
+        jobs = self._state.jobs
+        execution = jobs.begin(invocation, f"c-emulator-{process.pid}", process.kill)
+        if execution is None:
+            return True
+        outcome = process.execute(self._task(invocation))
+        if self._closing:
+            return False
+        alive = outcome is not None
+        if outcome is None:
+            outcome = Outcome(error=f"the worker process ended with exit code {process.close()}")
+        stopped = jobs.finish(invocation, execution, result=outcome.result, error=outcome.error)
+        return alive and not stopped
+
+    def _task(self, invocation: Invocation) -> Task:
+        return Task(
+            target=self._targets[invocation.function],
+            event=invocation.payload,
+            context=Context(
+                function_name=invocation.function,
+                service_name=invocation.service,
+                qualifier=invocation.qualifier,
+                request_id=invocation.request_id,
+                invocation_id=invocation.id,
+                attempt=invocation.attempts,
+                **self._place,
+            ),
+        )

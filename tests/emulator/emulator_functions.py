@@ -1,0 +1,101 @@
+"""Functions for the tests of worker processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def echo(event: bytes, context) -> bytes:
+    return event
+
+
+def text(event: bytes, context) -> str:
+    return "Grüße"
+
+
+def describe(event: bytes, context) -> dict[str, object]:
+    names = (
+        "function_name",
+        "service_name",
+        "qualifier",
+        "request_id",
+        "invocation_id",
+        "attempt",
+        "region",
+        "account_id",
+    )
+    return {name: getattr(context, name) for name in names}
+
+
+def nothing(event: bytes, context) -> None:
+    print("what a function prints does not get into stdout")
+
+
+def fail(event: bytes, context) -> None:
+    raise ValueError("not a text file")
+
+
+def fail_silently(event: bytes, context) -> None:
+    raise ValueError
+
+
+def leave(event: bytes, context) -> None:
+    sys.exit("enough")
+
+
+def unserializable(event: bytes, context) -> object:
+    return object()
+
+
+def succeed_on_attempt_three(event: bytes, context) -> int:
+    if context.attempt < 3:
+        raise RuntimeError(f"attempt {context.attempt}")
+    return context.attempt
+
+
+def die(event: bytes, context) -> None:
+    os._exit(7)
+
+
+def large(event: bytes, context) -> bytes:
+    return b"x" * (3 * 1024 * 1024)
+
+
+def spin(event: bytes, context) -> None:
+    """Compute for ever, with a child process; tells the file named by the event both process ids."""
+    child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    file = Path(json.loads(event)["file"])
+    file.with_suffix(".part").write_text(json.dumps([os.getpid(), child.pid]))
+    file.with_suffix(".part").rename(file)
+    while True:
+        pass
+
+
+def wait_for_file(event: bytes, context) -> str:
+    """Compute until the file named by the event exists; tells a neighbouring one that it has begun."""
+    file = Path(json.loads(event)["file"])
+    file.with_suffix(f".began-{context.attempt}").touch()
+    while not file.exists():
+        pass
+    return f"attempt {context.attempt}"
+
+
+def _private(event: bytes, context) -> None:
+    raise AssertionError("this is no function")
+
+
+def helper(one: str) -> str:
+    return one
+
+
+def report_pid(event: bytes, context) -> None:
+    """Compute for ever; tells the file named by the event the process id."""
+    file = Path(json.loads(event)["file"])
+    file.with_suffix(".part").write_text(str(os.getpid()))
+    file.with_suffix(".part").rename(file)
+    while True:
+        pass

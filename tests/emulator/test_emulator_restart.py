@@ -1,0 +1,163 @@
+"""What a state file keeps over a restart."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from emulator import emulator_functions
+
+from airflow_provider_fc.emulator.journal import SqliteJournal
+from airflow_provider_fc.emulator.listing import Query
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+from airflow_provider_fc.emulator.state import FunctionComputeState
+
+FUNCTIONS = Path(emulator_functions.__file__)
+
+
+@pytest.fixture
+def restarted(tmp_path, clock):
+    """A state on the same file each time it is called; the one before is as good as killed."""
+    journals = []
+
+    def start(**options) -> FunctionComputeState:
+        journals.append(SqliteJournal(tmp_path / "state.db"))
+        return FunctionComputeState(clock=clock, journal=journals[-1], **options)
+
+    yield start
+    for journal in journals:
+        journal.close()
+
+
+def statuses(state, function="resize"):
+    return {id: state.status(function, id) for id in ("a", "b", "c") if state.status(function, id)}
+
+
+def test_scripted_invocations_go_on_where_they_were(restarted, clock):
+    before = restarted()
+    before.add([{"function": "resize", "id": "a", "statuses": ["Enqueued", "Running", "Succeeded"], "payload": "in"}])
+    before.add([{"function": "resize", "id": "b", "timeline": [[0, "Running"], [10, "Succeeded"]]}])
+    before.get("", "resize", "a")
+
+    after = restarted()
+    clock.seconds += 10
+
+    assert statuses(after) == {"a": "Running", "b": "Succeeded"}
+    assert after.get("", "resize", "a").payload == "in"
+    assert after.get("", "resize", "a").status == "Succeeded"
+
+
+def test_a_stop_and_a_submission_are_kept(restarted):
+    before = restarted(scripted_functions={"resize": {"statuses": ["Enqueued"]}})
+    for id in ("a", "b"):
+        before.submit("", "resize", id=id)
+    before.stop("", "resize", "b")
+
+    assert statuses(restarted()) == {"a": "Enqueued", "b": "Stopped"}
+
+
+def test_a_made_up_status_is_still_known(restarted):
+    restarted().add([{"function": "resize", "id": "a", "statuses": ["Hibernating", "Dreaming"]}])
+
+    query = Query(service="", function="resize", order="asc", status="Dreaming")
+    assert restarted().list_page(query, limit=1).items == []
+
+
+@pytest.mark.parametrize(
+    ("history", "status"),
+    [
+        (["Enqueued"], "Enqueued"),
+        (["Enqueued", "Dequeued"], "Retrying"),
+        (["Enqueued", "Running"], "Retrying"),
+        (["Enqueued", "Running", "Retrying"], "Retrying"),
+        (["Enqueued", "Running", "Stopping"], "Stopped"),
+        (["Enqueued", "Running", "Failed"], "Failed"),
+    ],
+)
+def test_an_unfinished_callable_is_retried(restarted, history, status):
+    before = restarted(functions=["resize"])
+    before.submit("", "resize", id="a")
+    with before.lock:
+        for word in history[1:]:
+            before.enter(before._store.of("", "resize")["a"], word)
+
+    assert statuses(restarted(functions=["resize"])) == {"a": status}
+
+
+def test_an_unfinished_callable_whose_function_is_gone_is_invalid(restarted):
+    restarted(functions=["resize"]).submit("", "resize", id="a")
+
+    after = restarted(functions=["thumb"])
+
+    assert after.get("", "resize", "a").status == "Invalid"
+    assert "'resize' no longer exists" in after.get("", "resize", "a").error_message
+
+
+def test_a_callable_that_was_running_is_executed_again(tmp_path):
+    gate = tmp_path / "gate"
+    options = {"functions": FUNCTIONS, "state_file": tmp_path / "state.db", "workers": 1}
+    with FunctionComputeEmulator(**options) as emulator:
+        id = emulator.state.submit("", "wait_for_file", payload=json.dumps({"file": str(gate)}).encode())
+        queued = emulator.state.submit("", "echo", payload=b"later")
+        assert emulator.state.wait_for(lambda: emulator.state.status("wait_for_file", id) == "Running", 30)
+
+    gate.touch()
+    with FunctionComputeEmulator(**options) as emulator:
+        emulator.wait_until_finished("wait_for_file", id)
+        emulator.wait_until_finished("echo", queued)
+        shown = emulator.state.get("", "wait_for_file", id)
+        assert (shown.status, shown.return_payload) == ("Succeeded", "attempt 2")
+        assert [event.status for event in shown.events][-4:] == ["Running", "Retrying", "Running", "Succeeded"]
+        assert emulator.state.get("", "echo", queued).return_payload == "later"
+
+
+def test_the_state_file_wins_over_the_scenario_s_invocations(tmp_path):
+    scenario = {"invocations": [{"function": "resize", "id": "a", "statuses": ["Running", "Succeeded"]}]}
+    for expected in ("Running", "Succeeded"):
+        with FunctionComputeEmulator(scenario=scenario, state_file=tmp_path / "state.db") as emulator:
+            assert emulator.state.get("", "resize", "a").status == expected
+
+
+def test_a_file_that_is_no_state_file_is_an_error(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database " * 100)
+
+    with pytest.raises(ValueError, match=r"notes.txt is not a state file"):
+        SqliteJournal(file)
+
+
+def test_a_state_file_of_another_version_is_an_error(tmp_path, restarted):
+    restarted().add([{"function": "resize", "id": "a"}])
+    database = sqlite3.connect(tmp_path / "state.db")
+    with database:
+        database.execute("UPDATE invocations SET data = '{}'")
+    database.close()
+
+    with pytest.raises(ValueError, match=r"state.db was written by another version: .*; name a new file"):
+        restarted()
+
+
+def test_threads_may_write_at_the_same_time(restarted):
+    state = restarted()
+    names = [str(number) for number in range(8)]
+    threads = [threading.Thread(target=state.submit, args=["", name]) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(restarted()._store.load()) == 8
+
+
+def test_a_state_file_is_readable_sqlite(tmp_path, restarted):
+    restarted().add([{"function": "resize", "service": "media", "id": "a"}])
+
+    database = sqlite3.connect(tmp_path / "state.db")
+    try:
+        rows = database.execute("SELECT service, function, id FROM invocations").fetchall()
+    finally:
+        database.close()
+    assert rows == [("media", "resize", "a")]
