@@ -26,17 +26,21 @@ class Event:
     :param kind: one of :data:`KINDS`.
     :param summary: ``by_status``, ``failed`` (rows of id, status, request id), ``started``, ``ended`` (epoch ms).
     :param error: the fields of an error, for kind ``error``.
+    :param invocation_id: the one that was waited for, where it was a single one.
     """
 
     kind: str
     message: str
     summary: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
+    invocation_id: str | None = None
 
 
 def build(event: Event) -> dict[str, Any]:
     """JSON-native form of at most 4 KiB; failures beyond that are left out of the list, never out of the counts."""
     payload: dict[str, Any] = {"kind": event.kind, "message": event.message[:_MAX_TEXT]}
+    if event.invocation_id is not None:
+        payload["invocation_id"] = event.invocation_id
     if event.summary is not None:
         payload["summary"] = {**event.summary, "failed": list(event.summary.get("failed", ()))}
     if event.error is not None:
@@ -72,6 +76,7 @@ def parse(payload: object) -> Event:
         message=str(payload.get("message", "")),
         summary=summary if _is_summary(summary) else None,
         error=error if isinstance(error, Mapping) else None,
+        invocation_id=payload.get("invocation_id"),
     )
 
 

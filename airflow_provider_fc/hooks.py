@@ -19,9 +19,11 @@ from airflow_provider_fc.core.errors import FunctionComputeError, ParameterError
 from airflow_provider_fc.core.flow import call
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
+from airflow_provider_fc.core.operations import StopInvocation
 from airflow_provider_fc.core.parameters import is_absent, whole_number
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials
+from airflow_provider_fc.core.stopping import FATES, stop
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -224,6 +226,45 @@ class FunctionComputeHook(_ConnectionHook):
         """
         function = calls.function_of(self.settings, function_name, service_name, qualifier)
         self.client.run(call(calls.stop_operation(function, invocation_id), self.client.context))
+
+    def stop_invocations(
+        self,
+        function_name: str,
+        invocation_ids: Sequence[str],
+        *,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+        max_concurrency: int = 10,
+    ) -> dict[str, list[str]]:
+        """Stop many, a few at the same time; what has ended meanwhile or is unknown is no error.
+
+        :returns: ``{"stopped", "already_finished", "not_found"}``, each a list of ids.
+        """
+        from airflow_provider_fc.clients.aio import AsyncClient
+
+        function = calls.function_of(self.settings, function_name, service_name, qualifier)
+        operations = [calls.stop_operation(function, key) for key in invocation_ids]
+
+        async def announce(credentials: Credentials) -> None:
+            _mask(credentials)
+
+        async def stop_all() -> list[str | BaseException]:
+            busy = asyncio.Semaphore(max_concurrency)
+            async with AsyncClient(self.settings, announce=announce) as client:
+
+                async def one(operation: StopInvocation) -> str:
+                    async with busy:
+                        return await client.run(stop(operation, client.context))
+
+                # One that fails does not keep the others from being stopped.
+                return await asyncio.gather(*map(one, operations), return_exceptions=True)
+
+        fates: dict[str, list[str]] = {fate: [] for fate in FATES}
+        for operation, fate in zip(operations, asyncio.run(stop_all()), strict=True):
+            if isinstance(fate, BaseException):
+                raise fate
+            fates[fate].append(operation.invocation_id)
+        return fates
 
     def invoke(
         self,

@@ -1,16 +1,23 @@
-"""The operator that pushes a filtered list of invocations to XCom."""
+"""Operators: list invocations to XCom, start one, stop some."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator, conf
+
+from airflow_provider_fc.links import FunctionComputeConsoleLink, push_link
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_fc.core.api import FunctionRef
+    from airflow_provider_fc.core.batch import Batch
     from airflow_provider_fc.core.bounded import Rows
+    from airflow_provider_fc.core.operations import Invoke
+    from airflow_provider_fc.core.submission import Started
     from airflow_provider_fc.hooks import FunctionComputeHook
 
 DEFAULT_FIELDS = (
@@ -26,7 +33,35 @@ DEFAULT_FIELDS = (
 )
 
 
-class FunctionComputeListInvocationsOperator(BaseOperator):
+_FIRST_PAUSE = 2.0
+_BACKSTOP_SECONDS = 90
+_SHORTEST_PREFIX = 3
+
+
+class _FunctionOperator(BaseOperator):
+    """What our operators share: a connection and a function."""
+
+    operator_extra_links = (FunctionComputeConsoleLink(),)
+    ui_color = "#ffe0cc"
+
+    function_name: str
+    service_name: str | None
+    qualifier: str | None
+    fc_conn_id: str
+    region_id: str | None
+
+    def _hook(self) -> FunctionComputeHook:
+        from airflow_provider_fc.hooks import FunctionComputeHook
+
+        return FunctionComputeHook(self.fc_conn_id, self.region_id)
+
+    def _function(self, hook: FunctionComputeHook) -> FunctionRef:
+        from airflow_provider_fc.core.calls import function_of
+
+        return function_of(hook.settings, self.function_name, self.service_name, self.qualifier)
+
+
+class FunctionComputeListInvocationsOperator(_FunctionOperator):
     """Lists invocations and pushes them as a plain list of dicts, so that ``.expand(x=task.output)`` works on it.
 
     A second XCom, ``summary``, holds ``{"count", "truncated", "by_status"}`` of what was pushed. All parameters may be
@@ -68,7 +103,6 @@ class FunctionComputeListInvocationsOperator(BaseOperator):
         "fc_conn_id",
         "region_id",
     )
-    ui_color = "#ffe0cc"
 
     def __init__(
         self,
@@ -108,9 +142,8 @@ class FunctionComputeListInvocationsOperator(BaseOperator):
         self.region_id = region_id
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        from airflow_provider_fc.hooks import FunctionComputeHook
-
-        with FunctionComputeHook(self.fc_conn_id, self.region_id) as hook:
+        with self._hook() as hook:
+            push_link(context, hook.settings, self._function(hook))
             result = self._collect(hook)
         self.log.info("%d invocations listed%s", len(result.rows), ", more were there" if result.truncated else "")
         context["ti"].xcom_push(key="summary", value=result.summary())
@@ -135,3 +168,378 @@ class FunctionComputeListInvocationsOperator(BaseOperator):
             limit=bounds.most_needed,
         )
         return collect(items, fields, bounds)
+
+
+class FunctionComputeInvokeOperator(_FunctionOperator):
+    """Starts one asynchronous invocation, exactly once, and waits for its end.
+
+    Its id is made from DAG, run, task and map index, so a retry finds what an earlier try has started, even when the
+    worker was killed in between or the answer was lost: it is watched if it is live, its result is taken if it
+    succeeded, and a new one is started if it ended badly. Clearing a finished task starts a new one.
+
+    :param function_name: the function to invoke.
+    :param payload: bytes, text (UTF-8) or anything JSON can hold; 128 KB at most. Never logged.
+    :param invocation_id: an id of your own. If an invocation with it ended badly, a retry cannot start another.
+    :param invocation_id_prefix: begins the id that is made; a sensor or list operator can then find them all by it.
+    :param delay: seconds that FC holds the invocation back, 0 to 3600.
+    :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
+    :param qualifier: version or alias.
+    :param wait_for_completion: wait for its end; a bad end fails the task.
+    :param poll_interval: seconds between two looks.
+    :param timeout: seconds to wait. The invocation itself goes on; a retry watches it again.
+    :param include_return_payload: put what the function returned into the result (a preview feature of FC).
+    :param cancel_on_kill: stop the invocation when a user kills the task. A blocking task is also told to stop by
+        ``execution_timeout`` and by the end of its worker; a deferred one only by a user, on Airflow 3.3 and later.
+    :param fc_conn_id: connection of type ``alibaba_fc``.
+    :param region_id: overrides the connection's region.
+    :param deferrable: wait in the triggerer instead of on a worker; Airflow's ``[operators] default_deferrable``.
+
+    Returns the invocation as a dict with the default fields of the list operator. Without waiting, ``status`` is
+    ``Enqueued`` for a fresh submission.
+    """
+
+    template_fields: Sequence[str] = (
+        "function_name",
+        "payload",
+        "invocation_id",
+        "invocation_id_prefix",
+        "delay",
+        "service_name",
+        "qualifier",
+        "fc_conn_id",
+        "region_id",
+    )
+    template_fields_renderers = {"payload": "json"}  # noqa: RUF012 - as BaseOperator declares it
+
+    def __init__(
+        self,
+        *,
+        function_name: str,
+        payload: Any = None,
+        invocation_id: str | None = None,
+        invocation_id_prefix: str | None = None,
+        delay: int | str | None = None,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+        wait_for_completion: bool = True,
+        poll_interval: float = 30,
+        timeout: float = 86_400,
+        include_return_payload: bool = False,
+        cancel_on_kill: bool = True,
+        fc_conn_id: str = "fc_default",
+        region_id: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.function_name = function_name
+        self.payload = payload
+        self.invocation_id = invocation_id
+        self.invocation_id_prefix = invocation_id_prefix
+        self.delay = delay
+        self.service_name = service_name
+        self.qualifier = qualifier
+        self.wait_for_completion = wait_for_completion
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.include_return_payload = include_return_payload
+        self.cancel_on_kill = cancel_on_kill
+        self.fc_conn_id = fc_conn_id
+        self.region_id = region_id
+        self.deferrable = deferrable
+        self._submitted: str | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_fc.core.submission import start
+
+        with self._hook() as hook:
+            function = self._function(hook)
+            push_link(context, hook.settings, function)
+            started = hook.client.run(
+                start(
+                    self._operation_for(function, context),
+                    self._attempts,
+                    hook.client.context,
+                    watched=self.wait_for_completion,
+                )
+            )
+            self._submitted = started.invocation_id
+            self.log.info("Invocation %s of %s [request id %s]", *self._names(started))
+            if not self.wait_for_completion:
+                return self._submission(started)
+            if started.found is not None and started.found.is_terminal:
+                return self._result(hook, started.invocation_id)
+            return self._wait_or_defer(hook, function, started.invocation_id, context)
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Turn the trigger's event into this task's result."""
+        from airflow_provider_fc import events
+        from airflow_provider_fc.core.errors import TriggerError, from_fields
+
+        try:
+            read = events.parse(event)
+        except events.MalformedEvent as error:
+            raise TriggerError(str(error)) from error
+        if read.error is not None:
+            raise from_fields(read.error)
+        if read.invocation_id is None:
+            raise TriggerError("the trigger did not say which invocation has ended")
+        with self._hook() as hook:
+            return self._judge(hook, read.invocation_id, read.kind, read.message)
+
+    def on_kill(self) -> None:
+        """Stop the invocation that this task has started."""
+        from airflow_provider_fc.core.calls import stop_operation
+        from airflow_provider_fc.core.stopping import stop
+
+        if not (self.cancel_on_kill and self._submitted):
+            return
+        with self._hook() as hook:
+            operation = stop_operation(self._function(hook), self._submitted)
+            fate = hook.client.run(stop(operation, hook.client.context))
+        self.log.info("The task was killed; invocation %s: %s", self._submitted, fate)
+
+    @property
+    def _attempts(self) -> int:
+        """An id of the author's own can be submitted once; of ours there is one for each try."""
+        return 1 if self.invocation_id is not None else (self.retries or 0) + 1
+
+    def _operation_for(self, function: FunctionRef, context: Context) -> Callable[[int], Invoke]:
+        from airflow_provider_fc.core import parameters
+        from airflow_provider_fc.core.calls import invoke_operation
+        from airflow_provider_fc.core.errors import ParameterError
+        from airflow_provider_fc.core.submission import TaskKey
+
+        prefix = parameters.id_prefix("invocation_id_prefix", self.invocation_id_prefix)
+        if prefix is not None and self.invocation_id is not None:
+            raise ParameterError("invocation_id", "and invocation_id_prefix are both given; give one of them")
+        ti = context["ti"]
+        # The first try since the last clear, by the formula that Airflow uses for rescheduled sensors.
+        generation = (ti.max_tries or 0) - (self.retries or 0) + 1
+        key = TaskKey(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, generation)
+
+        def operation(attempt: int) -> Invoke:
+            own = self.invocation_id
+            invocation_id = (
+                key.invocation_id(prefix, attempt) if own is None else parameters.invocation_id("invocation_id", own)
+            )
+            self._submitted = invocation_id
+            return invoke_operation(function, self.payload, invocation_id=invocation_id, delay=self.delay)
+
+        return operation
+
+    def _names(self, started: Started) -> tuple[str, str, str | None]:
+        return started.invocation_id, self.function_name, started.request_id
+
+    def _submission(self, started: Started) -> dict[str, Any]:
+        """What is known without waiting."""
+        from airflow_provider_fc.core.invocations import Invocation
+
+        found = started.found or Invocation(
+            invocation_id=started.invocation_id,
+            status="Enqueued",  # where every accepted invocation begins
+            function_name=self.function_name,
+            request_id=started.request_id,
+        )
+        return found.to_dict(DEFAULT_FIELDS)
+
+    def _batch(self, function: FunctionRef, invocation_id: str) -> Batch:
+        from airflow_provider_fc.core.batch import Batch
+
+        return Batch.from_parameters(function, invocation_ids=[invocation_id])
+
+    def _wait_or_defer(
+        self, hook: FunctionComputeHook, function: FunctionRef, invocation_id: str, context: Context
+    ) -> dict[str, Any]:
+        from airflow_provider_fc.core.wait import Schedule, Wait
+        from airflow_provider_fc.core.watch_ids import watch
+
+        batch = self._batch(function, invocation_id)
+        now = datetime.now(UTC)
+        began_at = getattr(context["ti"], "start_date", None) or now
+        deadline = began_at + timedelta(seconds=self._seconds_to_wait())
+        if self.deferrable:
+            self._defer(batch, deadline, began_at)
+        wait = Wait(watch(batch, began_at), Schedule(self.poll_interval, deadline), hook.client.context)
+        outcome = hook.client.run(wait.run(hook.client.context, first_pause=min(self.poll_interval, _FIRST_PAUSE)))
+        return self._judge(hook, invocation_id, outcome.kind.value, outcome.reason)
+
+    def _seconds_to_wait(self) -> float:
+        limit = self.execution_timeout if self.deferrable else None  # a blocking task is stopped by Airflow itself
+        return float(self.timeout) if limit is None else min(float(self.timeout), limit.total_seconds())
+
+    def _defer(self, batch: Batch, deadline: datetime, began_at: datetime) -> None:
+        from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
+
+        left = max((deadline - datetime.now(UTC)).total_seconds(), 0.0)
+        self.defer(
+            trigger=FunctionComputeInvocationTrigger(
+                fc_conn_id=self.fc_conn_id,
+                region_id=self.region_id,
+                function_name=batch.function.function_name,
+                service_name=batch.function.service_name,
+                qualifier=batch.function.qualifier,
+                batch=batch.to_parameters(),
+                poll_interval=self.poll_interval,
+                deadline=deadline.timestamp(),
+                began_at=began_at.timestamp(),
+                cancel_on_kill=self.cancel_on_kill,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=left + _BACKSTOP_SECONDS),
+        )
+
+    def _judge(self, hook: FunctionComputeHook, invocation_id: str, kind: str, reason: str) -> dict[str, Any]:
+        """The result of a wait that has ended in whatever way."""
+        from airflow_provider_fc.core.errors import InvocationsLostError, WaitTimeoutError
+
+        if kind in ("success", "failed"):
+            return self._result(hook, invocation_id)
+        if kind == "timeout":
+            raise WaitTimeoutError(
+                f"Invocation {invocation_id} of {self.function_name} has not ended within {self.timeout:g} s "
+                f"({reason}); it goes on, and a retry watches it again"
+            )
+        raise InvocationsLostError(reason)
+
+    def _result(self, hook: FunctionComputeHook, invocation_id: str) -> dict[str, Any]:
+        """The invocation as a dict; a bad end raises."""
+        from airflow_provider_fc.core.batch import Failure
+        from airflow_provider_fc.core.errors import InvocationsFailedError
+
+        found = hook.get_invocation(
+            self.function_name, invocation_id, service_name=self.service_name, qualifier=self.qualifier
+        )
+        if found.status != "Succeeded":
+            raise InvocationsFailedError(f"{Failure.of(found)}{self._what_a_retry_does()}")
+        return found.to_dict((*DEFAULT_FIELDS, *(["return_payload"] if self.include_return_payload else [])))
+
+    def _what_a_retry_does(self) -> str:
+        if self.invocation_id is None:
+            return ""
+        return (
+            "; a retry cannot start it again, because FC accepts an invocation_id once: leave invocation_id out to let "
+            "each attempt have its own"
+        )
+
+
+class FunctionComputeStopInvocationsOperator(_FunctionOperator):
+    """Stops invocations, given by id or by prefix; what has ended meanwhile or is unknown is no error.
+
+    :param function_name: the function whose invocations are stopped.
+    :param invocation_ids: at most 1,000 ids, or the dicts that our operators return.
+    :param invocation_id_prefix: stop everything live whose id starts with it.
+    :param allow_short_prefix: a prefix of fewer than three characters is meant.
+    :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
+    :param qualifier: version or alias.
+    :param wait_for_completion: wait until what was stopped has ended.
+    :param poll_interval: seconds between two looks.
+    :param timeout: seconds to wait for the end.
+    :param max_concurrency: requests under way at the same time.
+    :param fc_conn_id: connection of type ``alibaba_fc``.
+    :param region_id: overrides the connection's region.
+
+    Returns ``{"stopped", "already_finished", "not_found"}``, each a list of ids.
+    """
+
+    template_fields: Sequence[str] = (
+        "function_name",
+        "invocation_ids",
+        "invocation_id_prefix",
+        "service_name",
+        "qualifier",
+        "fc_conn_id",
+        "region_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        function_name: str,
+        invocation_ids: Any = None,
+        invocation_id_prefix: str | None = None,
+        allow_short_prefix: bool = False,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+        wait_for_completion: bool = False,
+        poll_interval: float = 10,
+        timeout: float = 3600,
+        max_concurrency: int = 10,
+        fc_conn_id: str = "fc_default",
+        region_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.function_name = function_name
+        self.invocation_ids = invocation_ids
+        self.invocation_id_prefix = invocation_id_prefix
+        self.allow_short_prefix = allow_short_prefix
+        self.service_name = service_name
+        self.qualifier = qualifier
+        self.wait_for_completion = wait_for_completion
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.max_concurrency = max_concurrency
+        self.fc_conn_id = fc_conn_id
+        self.region_id = region_id
+
+    def execute(self, context: Context) -> dict[str, list[str]]:
+        with self._hook() as hook:
+            push_link(context, hook.settings, self._function(hook))
+            ids = self._ids(hook)
+            fates = hook.stop_invocations(
+                self.function_name,
+                ids,
+                service_name=self.service_name,
+                qualifier=self.qualifier,
+                max_concurrency=self.max_concurrency,
+            )
+            self.log.info("%s", ", ".join(f"{len(found)} {fate}" for fate, found in fates.items()))
+            if self.wait_for_completion:
+                self._wait(hook, fates["stopped"])
+        return fates
+
+    def _ids(self, hook: FunctionComputeHook) -> Sequence[str]:
+        from airflow_provider_fc.core import parameters
+        from airflow_provider_fc.core.errors import ParameterError
+        from airflow_provider_fc.core.invocations import LIVE_STATUSES
+
+        ids = parameters.invocation_ids("invocation_ids", self.invocation_ids)
+        prefix = parameters.id_prefix("invocation_id_prefix", self.invocation_id_prefix)
+        if bool(ids) == bool(prefix):
+            raise ParameterError(
+                "invocation_ids",
+                "and invocation_id_prefix: give exactly one of them, so that no more is stopped than meant",
+            )
+        if prefix is None:
+            return ids
+        if len(prefix) < _SHORTEST_PREFIX and not self.allow_short_prefix:
+            raise ParameterError(
+                "invocation_id_prefix",
+                f"{prefix!r} is so short that it may match what is not meant; set allow_short_prefix=True if it is",
+            )
+        live = hook.list_invocations(
+            self.function_name,
+            service_name=self.service_name,
+            qualifier=self.qualifier,
+            invocation_id_prefix=prefix,
+            statuses=LIVE_STATUSES,
+        )
+        return [item.invocation_id for item in live]
+
+    def _wait(self, hook: FunctionComputeHook, ids: Sequence[str]) -> None:
+        from airflow_provider_fc.core.batch import Batch, Kind
+        from airflow_provider_fc.core.errors import WaitTimeoutError
+        from airflow_provider_fc.core.parameters import MAX_IDS
+        from airflow_provider_fc.core.wait import Schedule, Wait
+        from airflow_provider_fc.core.watch_ids import watch
+
+        function = self._function(hook)
+        now = datetime.now(UTC)
+        schedule = Schedule(self.poll_interval, now + timedelta(seconds=self.timeout))
+        for first in range(0, len(ids), MAX_IDS):
+            batch = Batch.from_parameters(function, invocation_ids=ids[first : first + MAX_IDS], max_failed=None)
+            wait = Wait(watch(batch, now), schedule, hook.client.context)
+            outcome = hook.client.run(wait.run(hook.client.context, first_pause=min(self.poll_interval, _FIRST_PAUSE)))
+            if outcome.kind is Kind.TIMEOUT:
+                raise WaitTimeoutError(f"Not all have ended within {self.timeout:g} s: {outcome.reason}")

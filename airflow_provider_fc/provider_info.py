@@ -27,6 +27,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": _modules("airflow_provider_fc.operators"),
         "sensors": _modules("airflow_provider_fc.sensors"),
         "triggers": _modules("airflow_provider_fc.triggers"),
+        "extra-links": ["airflow_provider_fc.links.FunctionComputeConsoleLink"],
         "connection-types": [
             {
                 "connection-type": "alibaba_fc",

@@ -17,6 +17,8 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_fc.links import FunctionComputeConsoleLink, push_link
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
@@ -82,6 +84,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         "fc_conn_id",
         "region_id",
     )
+    operator_extra_links = (FunctionComputeConsoleLink(),)
     ui_color = "#ffe0cc"
 
     def __init__(
@@ -255,6 +258,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         from airflow_provider_fc.core.watch_ids import watch
 
         batch = self._batch(hook)
+        push_link(context, hook.settings, batch.function)
         began_at = self._began_at(context)
         if self.timeout > _LONG_WAIT.total_seconds():
             self.log.warning(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,11 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
             log.exception("The trigger broke")
             broken = TriggerError(f"the trigger broke with {type(error).__name__}; its log has the traceback")
             event = events.Event("error", "", error=to_fields(broken))
-        yield TriggerEvent(events.build(event))  # type: ignore[no-untyped-call]
+        yield TriggerEvent(events.build(self._addressed(event)))  # type: ignore[no-untyped-call]
+
+    def _addressed(self, event: events.Event) -> events.Event:
+        """The event with what its receiver cannot know by itself."""
+        return event
 
     async def _wait(self) -> events.Event:
         """Wait with the keys of the connection, and go on with its new ones when it got new ones meanwhile."""
@@ -155,3 +160,43 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
                     raise
                 log.warning("Could not read connection %r, trying again: %s", self.fc_conn_id, type(error).__name__)
                 await asyncio.sleep(min(_CONNECTION_RETRY_SECONDS, left))
+
+
+class FunctionComputeInvocationTrigger(FunctionComputeInvocationsTrigger):
+    """Waits for the one invocation that an operator has started, and stops it when a user kills the task.
+
+    :param cancel_on_kill: stop it when a user marks the deferred task as failed or succeeded, or clears it (Airflow 3.3
+        and later). A restart of the triggerer, a timeout or an error never stops it.
+    """
+
+    def __init__(self, *, cancel_on_kill: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cancel_on_kill = cancel_on_kill
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        path, kwargs = super().serialize()
+        return path, {**kwargs, "cancel_on_kill": self.cancel_on_kill}
+
+    @property
+    def invocation_id(self) -> str:
+        invocation_id: str = self.batch["invocation_ids"][0]
+        return invocation_id
+
+    def _addressed(self, event: events.Event) -> events.Event:
+        return replace(event, invocation_id=self.invocation_id)
+
+    async def on_kill(self) -> None:
+        """Called by Airflow 3.3 and later on a user's action only."""
+        from airflow_provider_fc.core.calls import function_of, stop_operation
+        from airflow_provider_fc.core.stopping import stop
+
+        if not self.cancel_on_kill:
+            return
+        hook = await self._open_hook()
+        try:
+            function = function_of(hook.settings, self.function_name, self.service_name, self.qualifier)
+            operation = stop_operation(function, self.invocation_id)
+            fate = await hook.client.run(stop(operation, hook.client.context))
+        finally:
+            await hook.__aexit__()
+        log.info("The task was killed; invocation %s: %s", self.invocation_id, fate)

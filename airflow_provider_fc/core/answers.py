@@ -32,10 +32,12 @@ _REFUSED = ("AccessDenied", "InvalidAccessKeyI", "Signature", "InvalidSecurityTo
 _KINDS: tuple[tuple[Callable[[int, str], bool], type[ApiError]], ...] = (
     (lambda status, code: code.startswith(_THROTTLED + _REPEATED), UnavailableError),
     (lambda status, code: status in (408, 425, 429, 499) or status >= 500, UnavailableError),
+    # Before "NotFound": for a wrong key Alibaba Cloud's gateway answers 404 InvalidAccessKeyId.NotFound.
+    (lambda status, code: code.startswith(_REFUSED), AccessDeniedError),
     (lambda status, code: code.endswith("AlreadyExists"), AlreadyExistsError),
     (lambda status, code: code.endswith("AlreadyCompleted"), AlreadyCompletedError),
     (lambda status, code: code.endswith("NotFound"), NotFoundError),
-    (lambda status, code: status in (401, 403) or code.startswith(_REFUSED), AccessDeniedError),
+    (lambda status, code: status in (401, 403), AccessDeniedError),
     (lambda status, code: status == 404, NotFoundError),
     (lambda status, code: status == 409, AlreadyExistsError),
     (lambda status, code: status == 412, AlreadyCompletedError),
@@ -82,12 +84,14 @@ def error_from(
     code = body.code or ""
     headers = response.headers
     kind = next((kind for fits, kind in _KINDS if fits(response.status, code)), ApiError)
-    hints = [next((hint for start, hint in _HINTS.items() if code.startswith(start)), "")]
+    hints = []
+    if not kind.transient:
+        hints.append(next((hint for start, hint in _HINTS.items() if code.startswith(start)), ""))
     if 300 <= response.status < 400:
         hints.append("redirects are not followed, since they would take the signature elsewhere; check the endpoint")
     if kind is AccessDeniedError:
         hints.append(_clocks(headers.get("date"), now))
-    if code.startswith("Signature"):
+    if kind is AccessDeniedError and code.startswith("Signature"):
         hints.append(f"SHA-256 of what was signed: {signed_hash(request)}")
     return kind(
         operation,
@@ -103,8 +107,8 @@ def error_from(
 def _body(body: bytes) -> _ErrorBody:
     """All known spellings; a proxy's HTML page reads as an empty error."""
     try:
-        fields = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+        fields = msgspec.json.decode(body.decode("utf-8", "replace"))
+    except (msgspec.DecodeError, RecursionError):
         return _ErrorBody()
     if not isinstance(fields, dict):
         return _ErrorBody()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from airflow_provider_fc.core.errors import (
     NotFoundError,
     ParameterError,
     TransportError,
+    UnavailableError,
 )
 from airflow_provider_fc.core.flow import Context, Flow, call
 from airflow_provider_fc.core.listing import Query
@@ -55,7 +57,7 @@ def list_query(
 ) -> Query:
     """:raises ParameterError: names the parameter and the fix."""
     size = parameters.whole_number("page_size", page_size, at_least=1, at_most=MAX_PAGE_SIZE) or MAX_PAGE_SIZE
-    return Query(
+    query = Query(
         function=function,
         prefix=parameters.id_prefix("invocation_id_prefix", invocation_id_prefix),
         statuses=parameters.statuses("statuses", statuses),
@@ -63,8 +65,11 @@ def list_query(
         started_before=parameters.epoch_ms("started_before", started_before),
         order=None if parameters.is_absent(order) else parameters.choice("order", order, get_args(Order)),
         include_payload=parameters.boolean("include_payload", include_payload),
-        page_size=size if limit is None else max(min(size, limit), 1),
+        page_size=size,
     )
+    if limit is None or query.filtered_here:
+        return query
+    return replace(query, page_size=max(min(size, limit), 1))
 
 
 def get_operation(function: FunctionRef, invocation_id: object) -> GetInvocation:
@@ -102,14 +107,12 @@ def encode_payload(payload: object) -> bytes:
     """
     if payload is None:
         return b""
-    if isinstance(payload, bytes):
-        return payload
-    if isinstance(payload, str):
-        return payload.encode()
+    if isinstance(payload, (bytes, bytearray, memoryview)):
+        return bytes(payload)
     try:
-        return msgspec.json.encode(payload)
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
-        raise ParameterError("payload", f"{type(payload).__name__} cannot be turned into JSON: {error}") from None
+        return payload.encode() if isinstance(payload, str) else msgspec.json.encode(payload)
+    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise ParameterError("payload", f"{type(payload).__name__} cannot be encoded: {error}") from None
 
 
 def submit(operation: Invoke, context: Context) -> Flow[Accepted]:
@@ -126,6 +129,8 @@ def submit(operation: Invoke, context: Context) -> Flow[Accepted]:
 
 
 _PROBE_FUNCTION = "airflow-connection-test"
+# What Function Compute itself misses, unlike the gateway's InvalidAction.NotFound or another product's NoSuchBucket.
+_MISSING = ("FunctionNotFound", "ServiceNotFound", "AsyncTaskNotFound", "InvocationNotFound")
 
 
 def probe(settings: Settings) -> ListInvocations:
@@ -137,7 +142,7 @@ def probe(settings: Settings) -> ListInvocations:
 
 def explain_probe(settings: Settings, error: FunctionComputeError | None, origin: str) -> tuple[bool, str]:
     """What the answer to :func:`probe` says about the connection."""
-    if error is None or (isinstance(error, NotFoundError) and error.code):
+    if error is None or (isinstance(error, NotFoundError) and (error.code or "").endswith(_MISSING)):
         return True, f"Function Compute at {origin} accepted the credentials"
     return False, next(text(origin) for fits, text in _DIAGNOSES if fits(error)) + f" Details: {error}"
 
@@ -151,6 +156,11 @@ _DIAGNOSES: tuple[tuple[Callable[[FunctionComputeError], bool], Callable[[str], 
     (
         _code_starts("InvalidAccessKeyI"),
         lambda origin: "Wrong key: the AccessKey ID (login) is unknown or disabled.",
+    ),
+    (
+        # First: SignatureNonceUsed is one of these too.
+        lambda error: isinstance(error, UnavailableError) and error.code is not None,
+        lambda origin: f"Try again: {origin} answers, but is busy or failing at the moment.",
     ),
     (
         _code_starts("Signature"),

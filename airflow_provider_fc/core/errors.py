@@ -20,6 +20,7 @@
     └── WaitError                what a wait ended with
         ├── InvocationsFailedError   more ended badly than allowed
         ├── InvocationsLostError     records vanished before the batch was complete
+        ├── WaitTimeoutError         an operator's own timeout passed; nothing was stopped
         ├── NoInvocationsError       nothing matches and on_empty="fail"
         └── TriggerError         the trigger broke or sent something nobody understands
 
@@ -38,6 +39,10 @@ class FunctionComputeError(Exception):
 
     transient: bool = False
     """True when the same question may be answered later without anybody changing anything."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Process pools pickle exceptions, and by default rebuild them from ``args``, which is the text alone.
+        return _bare, (type(self), *self.args), vars(self)
 
 
 class SettingsError(FunctionComputeError):
@@ -174,8 +179,19 @@ class NoInvocationsError(WaitError):
     """Nothing matches, and ``on_empty="fail"`` says that this is a failure."""
 
 
+class WaitTimeoutError(WaitError):
+    """An operator's ``timeout`` passed. The invocation goes on; a retry finds it again."""
+
+
 class TriggerError(WaitError):
     """The trigger ended without an outcome that can be understood."""
+
+
+def _bare(kind: type[FunctionComputeError], *args: object) -> FunctionComputeError:
+    """An error with its text and without its attributes."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, *args)
+    return error
 
 
 _CARRIED = ("operation", "status", "code", "message", "request_id")
@@ -192,8 +208,7 @@ def from_fields(fields: Mapping[str, Any]) -> FunctionComputeError:
     kind = globals().get(str(fields.get("class")))
     if not (isinstance(kind, type) and issubclass(kind, FunctionComputeError)):
         kind = TriggerError
-    error = kind.__new__(kind)
-    Exception.__init__(error, str(fields.get("text")))
+    error = _bare(kind, str(fields.get("text")))
     if isinstance(error, ApiError):
         for name in _CARRIED:
             setattr(error, name, fields.get(name))

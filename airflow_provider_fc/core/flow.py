@@ -158,24 +158,30 @@ def backoff(attempt: int, error: FunctionComputeError, random: Callable[[], floa
     return max(wished or 0.0, random() * min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0 ** min(attempt, 10)))
 
 
+# A server that filters after paging may send many empty pages in a row: this is a million records.
+_MOST_IDLE_PAGES = 10_000
+
+
 class Walk:
     """The pages of one listing, first to last, one in memory at a time.
 
-    It goes on while there is a token, over short and empty pages, and refuses a token it has seen before: a walk that
-    does not end is worse than one that fails.
+    It goes on while there is a token, over short and empty pages, and refuses a token it has seen before, and a server
+    that makes up new ones for ever: a walk that does not end is worse than one that fails.
     """
 
     def __init__(self, operation: ListInvocations, context: Context) -> None:
         self._operation = operation
         self._context = context
         self._seen: set[bytes] = set()
+        self._last_ids: list[str] = []
+        self._idle_pages = 0
         self.pages = 0
         self.done = False
 
     def next_page(self) -> Flow[Page]:
         """Fetch the next page; afterwards :attr:`done` tells whether it was the last.
 
-        :raises PagingError: the server repeated a token, or refused one of its own.
+        :raises PagingError: the server repeated a token, refused one of its own, or does not come to an end.
         """
         try:
             page = yield from call(self._operation, self._context)
@@ -188,8 +194,15 @@ class Walk:
         if page.next_token is None:
             self.done = True
         else:
+            self._expect_progress([item.invocation_id for item in page.items])
             self._advance(page.next_token)
         return page
+
+    def _expect_progress(self, ids: list[str]) -> None:
+        self._idle_pages = self._idle_pages + 1 if ids in ([], self._last_ids) else 0
+        self._last_ids = ids
+        if self._idle_pages >= _MOST_IDLE_PAGES:
+            raise PagingError(f"the last {self._idle_pages} pages of the listing were empty or all the same")
 
     def _advance(self, token: str) -> None:
         digest = blake2b(token.encode(), digest_size=8).digest()

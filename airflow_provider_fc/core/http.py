@@ -28,12 +28,12 @@ def encode_query(parameters: Mapping[str, str]) -> str:
 
 
 def http_date(text: str | None) -> datetime | None:
-    """Read a ``Date``-like header; ``None`` when it is absent or unreadable."""
+    """Read a ``Date``-like header as UTC; ``None`` when it is absent or unreadable."""
     try:
         moment = parsedate_to_datetime(text or "")
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -112,7 +113,10 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _datetime(milliseconds: int | None) -> pendulum.DateTime | None:
-    return None if milliseconds is None else pendulum.from_timestamp(milliseconds / 1000)
+    if milliseconds is None:
+        return None
+    seconds, rest = divmod(milliseconds, 1000)
+    return pendulum.from_timestamp(seconds).replace(microsecond=rest * 1000)
 
 
 def iso8601(milliseconds: int | None) -> str | None:
@@ -184,7 +188,7 @@ class WireInvocation(msgspec.Struct, rename="camel"):
         started = _milliseconds(self.started_time)
         ended = _milliseconds(self.end_time)
         duration = _integer(self.duration_ms)
-        if duration is None and started is not None and ended is not None:
+        if duration is None and started is not None and ended is not None and ended >= started:
             duration = ended - started
         return Invocation(
             invocation_id=invocation_id,
@@ -234,17 +238,28 @@ def _integer(value: _Number) -> int | None:
 
 
 def _milliseconds(value: _Number) -> int | None:
-    """Epoch ms from a number, digits as text, or ISO 8601 (UTC where it names no zone); 0 means "not yet"."""
+    """Epoch ms from a number, digits as text, or ISO 8601 (UTC where it names no zone).
+
+    0 means "not yet", and so does all before 1970, such as the zero time of the Go language.
+    """
+    milliseconds = _parsed(value) or 0
+    if milliseconds > _LAST_MS:
+        raise MalformedBodyError(f"a time was expected, not {str(value)[:40]!r}")
+    return milliseconds if milliseconds > 0 else None
+
+
+def _parsed(value: _Number) -> int | None:
     if isinstance(value, str) and not _NUMERIC.fullmatch(value) and value:
         try:
-            moment = pendulum.parse(value, strict=True)
+            moment = datetime.fromisoformat(value)
         except ValueError:
-            moment = None
-        if not isinstance(moment, pendulum.DateTime):
-            raise MalformedBodyError(f"a time was expected, not {value[:40]!r}")
-        return round(moment.timestamp() * 1000)
-    return _integer(value) or None
+            raise MalformedBodyError(f"a time was expected, not {value[:40]!r}") from None
+        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return _integer(value)
 
+
+# The end of the year 9999: later ones cannot be shown.
+_LAST_MS = 253_402_300_799_999
 
 _NUMERIC = re.compile(r"-?\d+(\.\d+)?")
 

@@ -33,13 +33,18 @@ class Query:
     include_payload: bool = False
     page_size: int = MAX_PAGE_SIZE
 
+    @property
+    def filtered_here(self) -> bool:
+        """Whether the server cannot filter the statuses, so that a page of its may hold none of those wanted."""
+        return len(self.statuses) > 1 and not all(map(is_terminal, self.statuses))
+
     def walks(self) -> Iterator[tuple[str, ...]]:
         """The statuses each walk is to yield.
 
         Final statuses never change, so each gets a walk that the server filters. As soon as one of several can change,
         a single walk over everything is filtered here: what moves between two filtered walks would be in neither.
         """
-        if len(self.statuses) > 1 and not all(map(is_terminal, self.statuses)):
+        if self.filtered_here:
             yield self.statuses
         else:
             yield from ((status,) for status in self.statuses)

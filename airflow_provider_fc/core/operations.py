@@ -218,8 +218,12 @@ T = TypeVar("T")
 
 def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
-        return decoder.decode(body)
-    except msgspec.DecodeError as error:
+        try:
+            return decoder.decode(body)
+        except UnicodeDecodeError:
+            # An error message cut to a length in bytes may end in half a character; the rest of the page is sound.
+            return decoder.decode(body.decode("utf-8", "replace"))
+    except (msgspec.DecodeError, RecursionError) as error:
         raise MalformedBodyError(f"the answer cannot be read: {error}") from error
 
 

@@ -77,7 +77,7 @@ def _items(name: str, value: object) -> Iterable[object]:
         return [value]
     if isinstance(value, Iterable):
         return value
-    raise ParameterError(name, f"{type(value).__name__} is not a list of ids")
+    raise ParameterError(name, f"{type(value).__name__} is neither text nor a list")
 
 
 def _id_of(name: str, item: object) -> str:
@@ -110,7 +110,10 @@ def whole_number(name: str, value: object, *, at_least: int, at_most: int | None
         raise ParameterError(name, f"{value!r} is not a whole number")
     if number < at_least or (at_most is not None and number > at_most):
         raise ParameterError(
-            name, f"{value!r} is out of range: {at_least} to {at_most}" if at_most else f"{value!r} is below {at_least}"
+            name,
+            f"{value!r} is out of range: {at_least} to {at_most}"
+            if at_most is not None
+            else f"{value!r} is below {at_least}",
         )
     return int(number)
 
@@ -187,6 +190,8 @@ def epoch_ms(name: str, value: object) -> int | None:
             raise ParameterError(
                 name, f"{value} has no time zone; use pendulum.datetime(..., tz=...) or an ISO time with +00:00"
             )
+        if value.timestamp() < 0:
+            raise ParameterError(name, f"{value} lies before 1970")
         return round(value.timestamp() * 1000)
     milliseconds = whole_number(name, value, at_least=0)
     if milliseconds and milliseconds < _SMALLEST_MS:

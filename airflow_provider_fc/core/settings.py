@@ -127,14 +127,13 @@ class Settings:
             verify=fields.verify(),
             proxy=fields.text("proxy"),
         )
-        settings._check_reachable(fields)
+        if not (host or "").strip():
+            settings._check_reachable(fields)
         if fields.problems:
             raise SettingsError(conn_id, fields.problems)
         return settings
 
     def _check_reachable(self, fields: _Fields) -> None:
-        if self.endpoint:
-            return
         if not self.region_id:
             fields.problem("extra.region_id", "is missing; give the region, for example cn-hangzhou, or set host")
         if self.internal and not self.account_id:
@@ -153,7 +152,7 @@ def is_loopback(origin: str) -> bool:
 
 
 def _region(fields: _Fields, override: str | None) -> str | None:
-    if override and override != "None":
+    if (override or "").strip() not in ("", "None"):
         fields = _Fields({"region_id": override}, fields.problems)
     # The official Alibaba provider calls it "region".
     key = "region_id" if fields.text("region_id") else "region"
@@ -170,6 +169,7 @@ def _endpoint(fields: _Fields, host: str | None, port: int | None) -> str | None
         scheme = "http" if is_loopback(authority) else "https"
     if port and not authority.rpartition("]")[2].count(":"):
         authority = f"{authority}:{port}"
+    scheme = scheme.lower()
     if scheme not in ("http", "https") or not _AUTHORITY.fullmatch(authority):
         shown = text.rpartition("@")[2]  # what stands before an @ may be a password
         fields.problem("host", f"{shown!r} is not an endpoint; give a host or http(s)://host[:port] without a path")

@@ -125,15 +125,16 @@ class Wait:
                 return outcome
         return (yield from self._give_up(context))
 
-    def run(self, context: Context) -> Flow[Outcome]:
+    def run(self, context: Context, first_pause: float | None = None) -> Flow[Outcome]:
         """Look until the batch is decided or the deadline has passed.
 
         Transient errors never end it; a permanent one does, unless ``silent_fail``.
 
+        :param first_pause: seconds before the first look; by default as a trigger needs them.
         :raises FunctionComputeError: a permanent error.
         """
         context = context.until(self.schedule.deadline)
-        pause = self._pace.first()
+        pause = self._pace.first() if first_pause is None else first_pause
         while left := self._time_left(context):
             yield Sleep(min(pause, left))
             if pause < left:

@@ -1,0 +1,105 @@
+"""Starts an invocation exactly once for a task, over retries, crashes and lost answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from airflow_provider_fc.core.calls import new_id, submit
+from airflow_provider_fc.core.errors import AlreadyExistsError, NotFoundError, ParameterError
+from airflow_provider_fc.core.flow import Context, Flow, Sleep, call
+from airflow_provider_fc.core.invocations import Invocation, legal_invocation_id
+from airflow_provider_fc.core.operations import GetInvocation, Invoke
+from airflow_provider_fc.core.parameters import MAX_ID_LENGTH
+
+log = logging.getLogger(__name__)
+
+_GRACE_LOOKS = 4
+_GRACE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """Which task of which run, and the how manieth life of it.
+
+    :param generation: the first try since the task was last cleared; a clear makes a new one, a retry does not.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    generation: int
+
+    def invocation_id(self, prefix: str | None, attempt: int) -> str:
+        """``{prefix}{hash}-g{generation}-a{attempt}``: readable, legal, and never that of another task.
+
+        :param prefix: of the author's choice; by default the names of DAG and task.
+        :raises ParameterError: the prefix leaves no room or begins with a digit.
+        """
+        whole = repr((self.dag_id, self.run_id, self.task_id, self.map_index))
+        ending = f"{blake2b(whole.encode(), digest_size=12).hexdigest()}-g{self.generation}-a{attempt}"
+        room = MAX_ID_LENGTH - len(ending)
+        if prefix is None:
+            readable = legal_invocation_id(f"{self.dag_id}-{self.task_id}-")
+            return new_id(f"{'' if readable[0].isalpha() else '_'}{readable}"[:room] + ending)
+        if len(prefix) > room:
+            raise ParameterError("invocation_id_prefix", f"{len(prefix)} characters are too many; {room} leave room")
+        if not (prefix[0].isalpha() or prefix[0] == "_"):
+            raise ParameterError("invocation_id_prefix", f"{prefix!r} must begin with a letter or _")
+        return prefix + ending
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """An invocation that is this task's.
+
+    :param found: what it was when it turned out to have been started before, if it could be read.
+    """
+
+    invocation_id: str
+    request_id: str | None
+    found: Invocation | None = None
+
+    @property
+    def ended_badly(self) -> bool:
+        return self.found is not None and self.found.is_terminal and self.found.status != "Succeeded"
+
+
+def start(operation_for: Callable[[int], Invoke], attempts: int, context: Context, *, watched: bool) -> Flow[Started]:
+    """Submit, or attach to what an earlier try has submitted under the same id.
+
+    What is found live is this task's, and what is found succeeded is its result. What ended badly in an earlier try is
+    followed by a new attempt under the next id.
+
+    :param operation_for: the operation of attempt 1, 2, ...
+    :param watched: whether anybody waits for the end; if not, any earlier submission will do.
+    """
+    started = None
+    for attempt in range(1, attempts + 1):
+        operation = operation_for(attempt)
+        invocation_id = operation.invocation_id or ""
+        try:
+            accepted = yield from submit(operation, context)
+            return Started(accepted.invocation_id, accepted.request_id)
+        except AlreadyExistsError as error:
+            log.info("Invocation %s was submitted before; attaching to it", invocation_id)
+            found = yield from _find(GetInvocation(operation.function, invocation_id), context)
+            started = Started(invocation_id, found.request_id if found else error.request_id, found)
+        if not (watched and started.ended_badly):
+            return started
+    if started is None:
+        raise ParameterError("retries", f"{attempts} attempts are none")
+    return started
+
+
+def _find(operation: GetInvocation, context: Context) -> Flow[Invocation | None]:
+    """Look an accepted invocation up; records become visible a few seconds after the submission."""
+    for _ in range(_GRACE_LOOKS):
+        try:
+            return (yield from call(operation, context))
+        except NotFoundError:
+            yield Sleep(_GRACE_SECONDS)
+    return None

@@ -1,0 +1,184 @@
+"""The example DAGs and the documentation's examples: what users copy works as it stands."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+from airflow_provider_fc.hooks import FunctionComputeHook
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "example_dags"
+FUNCTIONS = EXAMPLES / "functions" / "words.py"
+DAG_IDS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+PARSE = """
+import json, sys, warnings
+from pathlib import Path
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    from airflow.models import DagBag
+folder = sys.argv[1]
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    bag = DagBag(dag_folder=folder)
+ours = [str(each.message) for each in caught if "airflow_provider_fc" in each.filename or folder in each.filename]
+files = sorted(Path(each.file).name for each in bag.dagbag_stats)
+print(json.dumps({"dags": sorted(bag.dags), "files": files, "errors": bag.import_errors, "warnings": ours}))
+"""
+
+
+@pytest.fixture(scope="module")
+def parsed(python: Callable[..., subprocess.CompletedProcess[str]]) -> dict[str, Any]:
+    """What Airflow makes of the folder, in a process that has not imported any of it before."""
+    return json.loads(python("-c", PARSE, str(EXAMPLES)).stdout.splitlines()[-1])
+
+
+def test_each_file_is_one_dag_of_its_name_and_the_functions_are_none(parsed: dict[str, Any]) -> None:
+    assert parsed["errors"] == {}
+    assert parsed["dags"] == DAG_IDS
+    assert parsed["files"] == [f"{dag_id}.py" for dag_id in DAG_IDS]
+
+
+def test_no_import_warns(parsed: dict[str, Any]) -> None:
+    assert parsed["warnings"] == []
+
+
+def test_examples_need_no_logical_date() -> None:
+    """Runs triggered over the REST API or by an asset have none."""
+    text = "".join(path.read_text() for path in EXAMPLES.glob("*.py"))
+
+    assert not re.search(r"{{[^}]*(\bds|logical_date|data_interval|execution_date|\bts)", text)
+
+
+@pytest.fixture
+def emulator(connection: Callable[..., str]) -> Iterator[FunctionComputeEmulator]:
+    with FunctionComputeEmulator(functions=FUNCTIONS) as emulator:
+        connection(**emulator.connection)
+        yield emulator
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Three real files of 3, 2 and 400 words."""
+    texts = {"a.md": "one two three", "b.md": "one two", "c.md": "word " * 400}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    return [tmp_path / name for name in texts]
+
+
+def run(dag_id: str, folder: Path, **params: Any) -> dict[str, Any]:
+    """Run an example in this process; what each task has pushed, a list where the task is mapped."""
+    file = Path(shutil.copy(EXAMPLES / f"{dag_id}.py", folder))
+    namespace: dict[str, Any] = {"__name__": dag_id, "__file__": str(file), "__doc__": "an example"}
+    exec(compile(file.read_text(), str(file), "exec"), namespace)
+    dag = namespace["wait"].dag
+    dag.fileloc = str(file)
+    finished = dag.test(run_conf=params)
+    assert str(finished.state) == "success"
+    return pushed(finished)
+
+
+def pushed(finished: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for ti in finished.get_task_instances():
+        value = ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
+        if ti.map_index < 0:
+            values[ti.task_id] = value
+        else:
+            values.setdefault(ti.task_id, []).append(value)
+    return values
+
+
+@pytest.mark.usefixtures("metadata_db")
+def test_waiting_for_a_prefix_sorts_failed_from_succeeded(
+    emulator: FunctionComputeEmulator, dags_folder: Path, files: list[Path]
+) -> None:
+    # Six seconds of work: the sensor's first look finds them unfinished, so it really defers.
+    values = run("fc_wait_for_prefix", dags_folder, paths=[str(file) for file in files], max_bytes=1000, seconds=6)
+
+    assert values["submit"] == 3 == len(emulator.executions)
+    assert values["wait"]["by_status"] == {"Failed": 1, "Succeeded": 2}
+    assert [row["error_message"] for row in values["failed"]] == [
+        f"ValueError: {files[2]} has 2000 bytes, more than the 1000 allowed"
+    ]
+    assert len(values["succeeded"]) == 2
+    assert values["report"] == {"succeeded": 2, "failed": [values["failed"][0]["invocation_id"]]}
+
+
+@pytest.mark.usefixtures("metadata_db")
+def test_mapping_runs_one_task_per_finished_invocation(
+    emulator: FunctionComputeEmulator, dags_folder: Path, files: list[Path]
+) -> None:
+    values = run("fc_map_over_invocations", dags_folder, paths=[str(file) for file in files], seconds=0)
+
+    assert sorted(values["words_of"]) == [2, 3, 400]
+    assert values["total"] == 405
+
+
+@pytest.mark.usefixtures("metadata_db")
+def test_service_and_qualifier_reach_function_compute_2(
+    emulator: FunctionComputeEmulator, dags_folder: Path, files: list[Path]
+) -> None:
+    values = run("fc_two_service_and_qualifier", dags_folder, paths=[str(file) for file in files], seconds=0)
+
+    assert values["report"] == 3
+    assert {request.generation for request in emulator.requests} == {"2016-08-15"}
+    assert {request.parameters["service"] for request in emulator.requests} == {"texts"}
+    assert {request.parameters["qualifier"] for request in emulator.requests} == {"LATEST"}
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WITH_SKETCHES = {"emulator.md"}  # its Python names files that only its readers have
+
+
+def blocks(language: str) -> list[Any]:
+    """Every block of that language in the documentation."""
+    found = []
+    for page in [page for page in PAGES if page.name not in WITH_SKETCHES]:
+        text = page.read_text(encoding="utf-8")
+        for match in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            line = text.count("\n", 0, match.start()) + 1
+            found.append(pytest.param(match[1], id=f"{page.name}:{line}"))
+    return found
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_documentation_s_python_runs(code: str, connection: Callable[..., str]) -> None:
+    """DAGs are built, hooks are used, functions are defined, and tests are called."""
+    with FunctionComputeEmulator() as emulator:
+        connection(**emulator.connection)
+        namespace: dict[str, Any] = {"__name__": "documentation"}
+        exec(compile(code, "documentation", "exec"), namespace)
+        for name, value in namespace.items():
+            if name.startswith("test_"):
+                value(emulator)
+
+
+@pytest.mark.parametrize("code", [block for block in blocks("bash") if "AIRFLOW_CONN_FC_DEFAULT=" in block.values[0]])
+def test_the_documentation_s_connections_are_usable(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = ["bash", "-ec", f'{code}\nprintf %s "$AIRFLOW_CONN_FC_DEFAULT"']
+    value = subprocess.run(shell, capture_output=True, check=True, text=True).stdout
+    monkeypatch.setenv("AIRFLOW_CONN_FC_DEFAULT", value)
+
+    settings = FunctionComputeHook().settings
+
+    assert settings.auth.access_key_id == "LTAI5tExample"
+    assert settings.auth.access_key_secret == "the-secret"
+    assert (settings.region_id, settings.account_id) == ("cn-hangzhou", "1234567890123456")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []

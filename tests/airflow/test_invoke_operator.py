@@ -1,0 +1,374 @@
+"""The invoke operator: exactly once, over retries, crashes and lost answers."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from hypothesis import given
+from hypothesis import strategies as st
+from running import TaskInstance, fire
+
+from airflow_provider_fc.core import wait
+from airflow_provider_fc.core.errors import (
+    AlreadyExistsError,
+    ApiError,
+    InvocationsFailedError,
+    ParameterError,
+    TriggerError,
+    WaitTimeoutError,
+)
+from airflow_provider_fc.core.submission import TaskKey
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+from airflow_provider_fc.hooks import FunctionComputeHook
+from airflow_provider_fc.operators import DEFAULT_FIELDS, FunctionComputeInvokeOperator
+
+
+@pytest.fixture
+def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
+    monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
+    with FunctionComputeEmulator() as emulator:
+        connection(**emulator.connection)
+        yield emulator
+
+
+def lives(emulator: FunctionComputeEmulator, *statuses: str, **more: str) -> None:
+    """What becomes of every invocation that is started from now on."""
+    from airflow_provider_fc.emulator.schema import Life
+
+    emulator.state.catalogue.lives["resize"] = Life(statuses=list(statuses), **more)
+
+
+def operator(**parameters: Any) -> FunctionComputeInvokeOperator:
+    return FunctionComputeInvokeOperator(
+        task_id="invoke", **{"function_name": "resize", "poll_interval": 0.02, "retries": 2, **parameters}
+    )
+
+
+def run(made: FunctionComputeInvokeOperator, **ti: Any) -> dict[str, Any]:
+    """Execute; a deferral is carried out at once. The result as it comes out of XCom."""
+    context = {"ti": TaskInstance(max_tries=2, **ti)}
+    try:
+        result = made.execute(context)
+    except TaskDeferred as deferred:
+        [event] = fire(deferred.trigger)
+        result = made.execute_complete(context, event)
+    return json.loads(json.dumps(result))
+
+
+def invoked(emulator: FunctionComputeEmulator) -> list[str]:
+    """The ids of everything that was started, in order."""
+    with FunctionComputeHook() as hook:
+        return [item.invocation_id for item in hook.list_invocations("resize", order="asc")]
+
+
+MODES = {"blocking": {}, "deferred": {"deferrable": True}}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_result_is_the_invocation(emulator: FunctionComputeEmulator, mode: str) -> None:
+    lives(emulator, "Running", "Running", "Succeeded")
+
+    result = run(operator(**MODES[mode]))
+
+    assert tuple(result) == DEFAULT_FIELDS
+    assert result["status"] == "Succeeded"
+    assert result["request_id"]
+    assert [result["invocation_id"]] == invoked(emulator)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("status", ["Failed", "Stopped", "Expired", "Invalid"])
+def test_a_bad_end_fails_the_task_with_message_and_request_id(
+    emulator: FunctionComputeEmulator, status: str, mode: str
+) -> None:
+    lives(emulator, "Running", status, error_message="ValueError: no image")
+
+    with pytest.raises(InvocationsFailedError, match=rf"{status}: ValueError: no image \[request id \S+\]"):
+        run(operator(**MODES[mode]))
+
+
+def test_the_return_payload_comes_only_when_it_is_asked_for(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Succeeded", return_payload="42")
+
+    assert "return_payload" not in run(operator())
+    assert run(operator(include_return_payload=True, invocation_id="other"))["return_payload"] == "42"
+
+
+def test_without_waiting_the_submission_is_the_result(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Running")
+
+    result = run(operator(wait_for_completion=False))
+
+    assert result["status"] == "Enqueued"
+    assert result["request_id"]
+    assert len(emulator.requests) == 1
+
+
+PAYLOADS = {
+    "none": (None, b""),
+    "text": ("grüße", "grüße".encode()),
+    "bytes": (b"\x00\xff", b"\x00\xff"),
+    "dict": ({"a": [1, None, "ü"]}, '{"a":[1,null,"ü"]}'.encode()),
+    "list": ([1, 2], b"[1,2]"),
+}
+
+
+@pytest.mark.parametrize(("payload", "sent"), PAYLOADS.values(), ids=PAYLOADS)
+def test_a_payload_arrives_as_bytes_text_or_json(
+    emulator: FunctionComputeEmulator, payload: object, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies = []
+    handle = emulator.app.handle
+    monkeypatch.setattr(emulator.app, "handle", lambda request: (bodies.append(request.body), handle(request))[1])
+
+    run(operator(payload=payload, wait_for_completion=False))
+
+    assert bodies == [sent]
+
+
+def test_a_payload_that_json_cannot_hold_is_refused_without_showing_it(emulator: FunctionComputeEmulator) -> None:
+    with pytest.raises(ParameterError, match="payload: dict cannot be encoded") as caught:
+        run(operator(payload={"canary": object()}))
+    assert "canary" not in str(caught.value)
+    assert not emulator.requests
+
+
+def test_a_payload_that_is_too_large_is_explained(emulator: FunctionComputeEmulator) -> None:
+    with pytest.raises(ApiError, match=r"EntityTooLarge.*128 KB; pass a reference"):
+        run(operator(payload="x" * 200_000))
+
+
+# The id
+
+
+def key(**fields: Any) -> TaskKey:
+    return TaskKey(**{"dag_id": "dag", "run_id": "run", "task_id": "task", "map_index": -1, "generation": 1, **fields})
+
+
+names = st.text(min_size=1, max_size=250)
+
+
+@given(names, names, names, st.integers(-1, 1000), st.integers(1, 50), st.integers(1, 9))
+def test_a_derived_id_is_legal_whatever_the_names_are(
+    dag_id: str, run_id: str, task_id: str, map_index: int, generation: int, attempt: int
+) -> None:
+    import re
+
+    made = TaskKey(dag_id, run_id, task_id, map_index, generation).invocation_id(None, attempt)
+
+    assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,127}", made)
+
+
+@pytest.mark.parametrize(
+    "other", [{"dag_id": "dag2"}, {"run_id": "run2"}, {"task_id": "task2"}, {"map_index": 0}, {"generation": 2}]
+)
+def test_another_task_has_another_id(other: dict[str, Any]) -> None:
+    assert key(**other).invocation_id("p-", 1) != key().invocation_id("p-", 1)
+
+
+def test_names_that_look_alike_in_fc_s_alphabet_have_different_ids() -> None:
+    assert key(run_id="a:b").invocation_id(None, 1) != key(run_id="a_b").invocation_id(None, 1)
+
+
+def test_a_derived_id_can_be_read() -> None:
+    assert key().invocation_id(None, 2).startswith("dag-task-")
+    assert key().invocation_id("thumb-", 2).startswith("thumb-")
+    assert key().invocation_id("thumb-", 2).endswith("-g1-a2")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"invocation_id": "1-job"}, "invocation_id: '1-job' must begin with a letter or _"),
+        ({"invocation_id_prefix": "2026-"}, "invocation_id_prefix: '2026-' must begin with a letter or _"),
+        ({"invocation_id_prefix": "x" * 110}, "invocation_id_prefix: 110 characters are too many"),
+        ({"invocation_id_prefix": ""}, "invocation_id_prefix: '' would match every"),
+        ({"invocation_id_prefix": "a-", "invocation_id": "b"}, "invocation_id: and invocation_id_prefix are both"),
+        ({"delay": 3601}, "delay: 3601 is out of range: 0 to 3600"),
+    ],
+)
+def test_an_id_that_cannot_be_submitted_is_explained(
+    emulator: FunctionComputeEmulator, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message):
+        run(operator(**parameters))
+    assert not emulator.requests
+
+
+# Never twice
+
+
+def test_a_retry_watches_what_the_first_try_has_started(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Running", "Running", "Running", "Running", "Succeeded")
+    with pytest.raises(WaitTimeoutError, match="it goes on, and a retry watches it again"):
+        run(operator(timeout=0))
+
+    result = run(operator())
+
+    assert result["status"] == "Succeeded"
+    assert len(invoked(emulator)) == 1
+
+
+def test_a_retry_takes_over_the_result_of_what_has_succeeded_meanwhile(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Succeeded")
+    first = run(operator())
+
+    assert run(operator()) == first
+    assert len(invoked(emulator)) == 1
+
+
+def test_a_retry_after_a_bad_end_starts_anew(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Failed")
+    for _ in range(3):
+        with pytest.raises(InvocationsFailedError):
+            run(operator())
+
+    first, second, third = invoked(emulator)
+
+    assert (first[-6:], second[-6:], third[-6:]) == ("-g1-a1", "-g1-a2", "-g1-a3")
+
+
+def test_there_are_no_more_attempts_than_tries(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Failed")
+    for _ in range(5):
+        with pytest.raises(InvocationsFailedError):
+            run(operator())
+
+    assert len(invoked(emulator)) == 3
+
+
+def test_a_clear_starts_anew(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Succeeded")
+    run(operator())
+    context = {"ti": TaskInstance(max_tries=3)}
+
+    operator().execute(context)
+
+    assert [made[-6:] for made in invoked(emulator)] == ["-g1-a1", "-g2-a1"]
+
+
+def test_an_id_of_the_author_s_own_cannot_be_retried_and_the_error_says_so(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Failed")
+
+    for _ in range(2):
+        with pytest.raises(InvocationsFailedError, match="a retry cannot start it again"):
+            run(operator(invocation_id="mine"))
+    assert invoked(emulator) == ["mine"]
+
+
+def test_without_waiting_any_earlier_submission_will_do(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Failed")
+    run(operator(wait_for_completion=False))
+
+    assert run(operator(wait_for_completion=False))["status"] == "Failed"
+    assert len(invoked(emulator)) == 1
+
+
+def test_a_refused_submission_of_another_kind_is_an_error(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str]
+) -> None:
+    connection(**{**emulator.connection, "password": "wrong"})
+
+    with pytest.raises(ApiError) as caught:
+        run(operator())
+    assert not isinstance(caught.value, AlreadyExistsError)
+
+
+# Killing
+
+
+def test_killing_a_blocking_task_stops_exactly_its_invocation(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Running")
+    emulator.add_invocations([{"function": "resize", "id": "other", "statuses": ["Running"]}])
+    made = operator(timeout=0)
+    with pytest.raises(WaitTimeoutError):
+        run(made)
+    [mine] = set(invoked(emulator)) - {"other"}
+    assert emulator.state.status("resize", mine) == "Running"  # a timeout stops nothing
+
+    made.on_kill()
+
+    assert emulator.state.status("resize", mine) in ("Stopping", "Stopped")
+    assert emulator.state.status("resize", "other") == "Running"
+
+
+@pytest.mark.parametrize("parameters", [{"cancel_on_kill": False}, {}])
+def test_killing_stops_nothing_when_nothing_was_started_or_it_is_not_wanted(
+    emulator: FunctionComputeEmulator, parameters: dict[str, bool]
+) -> None:
+    lives(emulator, "Running")
+    made = operator(**parameters)
+    if parameters:
+        run(operator(wait_for_completion=False, **parameters))
+
+    made.on_kill()
+
+    assert "Stop" not in {record.operation for record in emulator.requests}
+
+
+@pytest.mark.parametrize("status", ["Succeeded", None])
+def test_killing_after_the_end_is_no_error(emulator: FunctionComputeEmulator, status: str | None) -> None:
+    if status:
+        emulator.add_invocations([{"function": "resize", "id": "mine", "statuses": [status]}])
+    made = operator(invocation_id="mine")
+    made._submitted = "mine"
+
+    made.on_kill()
+
+    assert [record.status for record in emulator.requests] == [412 if status else 404]
+
+
+def test_the_trigger_stops_the_invocation_when_airflow_says_that_a_user_killed_the_task(
+    emulator: FunctionComputeEmulator,
+) -> None:
+    import asyncio
+
+    lives(emulator, "Running")
+    with pytest.raises(TaskDeferred) as deferred:
+        operator(deferrable=True).execute({"ti": TaskInstance(max_tries=2)})
+    [mine] = invoked(emulator)
+
+    asyncio.run(deferred.value.trigger.cleanup())
+    assert emulator.state.status("resize", mine) == "Running"
+    asyncio.run(deferred.value.trigger.on_kill())
+
+    assert emulator.state.status("resize", mine) in ("Stopping", "Stopped")
+
+
+def test_the_deadline_of_a_deferred_wait_is_counted_from_the_start_of_the_try(
+    emulator: FunctionComputeEmulator,
+) -> None:
+    lives(emulator, "Running")
+    start = datetime.now(UTC) - timedelta(seconds=50)
+
+    with pytest.raises(TaskDeferred) as deferred:
+        operator(deferrable=True, timeout=100).execute({"ti": TaskInstance(start_date=start, max_tries=2)})
+
+    assert deferred.value.trigger.deadline == pytest.approx(start.timestamp() + 100)
+    assert timedelta(seconds=130) < deferred.value.timeout <= timedelta(seconds=140)
+
+
+@pytest.mark.parametrize("event", [None, {"kind": "success"}, {"kind": "done"}])
+def test_an_event_that_nobody_understands_is_never_a_success(event: Any) -> None:
+    with pytest.raises(TriggerError):
+        operator(deferrable=True).execute_complete({"ti": TaskInstance()}, event)
+
+
+def test_what_can_come_from_upstream_is_a_template_field() -> None:
+    parameters = inspect.signature(FunctionComputeInvokeOperator.__init__).parameters
+    fixed = {
+        "wait_for_completion",
+        "poll_interval",
+        "timeout",
+        "include_return_payload",
+        "cancel_on_kill",
+        "deferrable",
+    }
+
+    assert set(FunctionComputeInvokeOperator.template_fields) == set(parameters) - fixed - {"self", "kwargs"}

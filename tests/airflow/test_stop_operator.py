@@ -1,0 +1,118 @@
+"""The stop operator: what it stops, and what it leaves alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from running import TaskInstance
+
+from airflow_provider_fc.core.errors import AccessDeniedError, ParameterError, WaitTimeoutError
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+from airflow_provider_fc.operators import FunctionComputeStopInvocationsOperator
+
+
+@pytest.fixture
+def emulator(connection: Callable[..., str]) -> Iterator[FunctionComputeEmulator]:
+    with FunctionComputeEmulator() as emulator:
+        connection(**emulator.connection)
+        yield emulator
+
+
+def stop(**parameters: Any) -> dict[str, list[str]]:
+    made = FunctionComputeStopInvocationsOperator(task_id="stop", **{"function_name": "resize", **parameters})
+    return made.execute({"ti": TaskInstance()})
+
+
+def add(emulator: FunctionComputeEmulator, **statuses: str) -> None:
+    emulator.add_invocations(
+        [{"function": "resize", "id": key.replace("_", "-"), "statuses": [word]} for key, word in statuses.items()]
+    )
+
+
+def stops(emulator: FunctionComputeEmulator) -> int:
+    return [record.operation for record in emulator.requests].count("Stop")
+
+
+def test_each_id_has_its_fate(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, live="Running", done="Succeeded", other="Running")
+
+    assert stop(invocation_ids=["live", "done", {"invocation_id": "gone"}]) == {
+        "stopped": ["live"],
+        "already_finished": ["done"],
+        "not_found": ["gone"],
+    }
+    assert emulator.state.status("resize", "other") == "Running"
+
+
+def test_a_prefix_stops_what_is_live_and_asks_nothing_of_the_rest(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, job_1="Running", job_2="Enqueued", job_3="Failed", jab_4="Running")
+
+    fates = stop(invocation_id_prefix="job-")
+
+    assert sorted(fates["stopped"]) == ["job-1", "job-2"]
+    assert stops(emulator) == 2
+    assert emulator.state.status("resize", "jab-4") == "Running"
+
+
+def test_a_run_id_makes_a_prefix(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, **{"manual__2026-11-22T08_00_00": "Running"})
+
+    assert stop(invocation_id_prefix="manual::2026-11-22T08:00")["stopped"] == []
+    assert len(stop(invocation_id_prefix="manual--2026-11-22T08-")["stopped"]) == 1
+
+
+def test_three_hundred_are_stopped(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations(
+        [{"function": "resize", "id_template": "job-{index:03}", "count": 300, "statuses": ["Running"]}]
+    )
+
+    assert len(stop(invocation_id_prefix="job-", wait_for_completion=True, poll_interval=0.01)["stopped"]) == 300
+
+
+def test_it_can_wait_until_they_have_ended(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, live="Running")
+
+    stop(invocation_ids=["live"], wait_for_completion=True, poll_interval=0.01)
+
+    assert emulator.state.status("resize", "live") == "Stopped"
+
+
+def test_a_wait_that_takes_too_long_is_an_error(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, live="Running")
+
+    with pytest.raises(WaitTimeoutError, match="Not all have ended within 0 s"):
+        stop(invocation_ids=["live"], wait_for_completion=True, timeout=0)
+
+
+def test_a_refusal_is_an_error(emulator: FunctionComputeEmulator, connection: Callable[..., str]) -> None:
+    add(emulator, live="Running")
+    connection(**{**emulator.connection, "password": "wrong"})
+
+    with pytest.raises(AccessDeniedError):
+        stop(invocation_ids=["live"])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, "invocation_ids: and invocation_id_prefix: give exactly one"),
+        ({"invocation_ids": ["a"], "invocation_id_prefix": "abc"}, "give exactly one"),
+        ({"invocation_ids": []}, "invocation_ids: is empty"),
+        ({"invocation_id_prefix": ""}, "would match every invocation"),
+        ({"invocation_id_prefix": "ab"}, "'ab' is so short .* set allow_short_prefix=True"),
+    ],
+)
+def test_what_might_stop_too_much_is_refused(
+    emulator: FunctionComputeEmulator, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message):
+        stop(**parameters)
+    assert not emulator.requests
+
+
+def test_a_short_prefix_can_be_meant(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, a1="Running")
+
+    assert stop(invocation_id_prefix="a", allow_short_prefix=True)["stopped"] == ["a1"]
