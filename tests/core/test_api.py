@@ -1,0 +1,175 @@
+"""How the three API generations spell the same things, and which names are refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_fc.core.api import APIS, DEFAULT_VERSIONS, FunctionRef, function_ref
+from airflow_provider_fc.core.errors import ParameterError
+
+OLD, MIDDLE, NEW = "2016-08-15", "2021-04-06", "2023-03-30"
+ABSENT = pytest.mark.parametrize("absent", [None, "", "None"], ids=["None", "empty", "None as text"])
+
+
+@pytest.mark.parametrize(
+    ("version", "service", "qualifier", "path", "query"),
+    [
+        (OLD, "s", None, "/2016-08-15/services/s/functions/f", {}),
+        (OLD, "s", "prod", "/2016-08-15/services/s.prod/functions/f", {}),
+        (MIDDLE, "s", None, "/2021-04-06/services/s/functions/f", {}),
+        (MIDDLE, "s", "prod", "/2021-04-06/services/s/functions/f", {"qualifier": "prod"}),
+        (NEW, None, None, "/2023-03-30/functions/f", {}),
+        (NEW, None, "prod", "/2023-03-30/functions/f", {"qualifier": "prod"}),
+    ],
+)
+def test_each_generation_has_its_own_path(
+    version: str, service: str | None, qualifier: str | None, path: str, query: dict[str, str]
+) -> None:
+    function = function_ref("f", service, qualifier, api_version=version)
+
+    assert (function.path, function.query) == (path, query)
+
+
+@pytest.mark.parametrize(
+    ("version", "signature", "collection", "stop_suffix", "prefix", "id_header", "enable_header"),
+    [
+        (OLD, "FC", "stateful-async-invocations", "", "invocationIdPrefix", "x-fc-stateful-async-invocation-id", None),
+        (
+            MIDDLE,
+            "ACS3",
+            "stateful-async-invocations",
+            "",
+            "invocationIdPrefix",
+            "x-fc-stateful-async-invocation-id",
+            "x-fc-stateful-async-invocation-enable",
+        ),
+        (NEW, "ACS3", "async-tasks", "/stop", "prefix", "x-fc-async-task-id", None),
+    ],
+)
+def test_each_generation_spells_it_its_own_way(
+    version: str,
+    signature: str,
+    collection: str,
+    stop_suffix: str,
+    prefix: str,
+    id_header: str,
+    enable_header: str | None,
+) -> None:
+    api = APIS[version]
+
+    assert (api.signature, api.collection, api.stop_suffix) == (signature, collection, stop_suffix)
+    assert (api.prefix_parameter, api.invocation_id_header, api.enable_header) == (prefix, id_header, enable_header)
+
+
+@pytest.mark.parametrize(
+    ("version", "actions"),
+    [
+        (
+            MIDDLE,
+            [
+                "ListStatefulAsyncInvocations",
+                "GetStatefulAsyncInvocation",
+                "StopStatefulAsyncInvocation",
+                "InvokeFunction",
+            ],
+        ),
+        (NEW, ["ListAsyncTasks", "GetAsyncTask", "StopAsyncTask", "InvokeFunction"]),
+    ],
+)
+def test_each_generation_names_its_operations(version: str, actions: list[str]) -> None:
+    assert [APIS[version].actions[kind] for kind in ("list", "get", "stop", "invoke")] == actions
+
+
+def test_every_version_is_filed_under_its_own_name() -> None:
+    assert [api.version for api in APIS.values()] == list(APIS) == [OLD, MIDDLE, NEW]
+
+
+@ABSENT
+def test_without_a_service_it_is_fc_3(absent: Any) -> None:
+    function = function_ref("f", absent)
+
+    assert (function.api.version, function.service_name) == (NEW, None)
+
+
+def test_with_a_service_it_is_fc_2() -> None:
+    assert function_ref("f", "s").api.version == OLD
+    assert DEFAULT_VERSIONS == {True: OLD, False: NEW}
+
+
+@ABSENT
+def test_an_absent_qualifier_is_none(absent: Any) -> None:
+    assert function_ref("f", "s", absent).qualifier is None
+    assert function_ref("f", "s", absent).path.endswith("/services/s/functions/f")
+
+
+@pytest.mark.parametrize(
+    ("service", "version"), [("media", NEW), (None, OLD), (None, MIDDLE), ("None", OLD), ("", MIDDLE)]
+)
+def test_an_api_version_of_the_other_generation_is_refused_with_both_named(service: Any, version: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        function_ref("f", service, api_version=version)
+
+    assert caught.value.name == "service_name"
+    assert f"api_version {version!r}" in str(caught.value)
+    assert repr("media" if service == "media" else None) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["f", "_f", "F-1_b", "a" * 64])
+def test_a_legal_function_name_is_taken(name: str) -> None:
+    assert function_ref(name).function_name == name
+
+
+ILLEGAL = ["1f", "-f", "f f", "f/g", "f.g", "f%2F", "../f", "f\n", "f?x", "é", "函数", " f", "f\x00"]
+
+
+@pytest.mark.parametrize("name", [*ILLEGAL, "a" * 65, 7, b"f", ["f"]], ids=repr)
+def test_an_illegal_function_name_is_refused(name: Any) -> None:
+    with pytest.raises(ParameterError, match=r"^function_name: .* is not a legal name"):
+        function_ref(name)
+
+
+@pytest.mark.parametrize("name", [*ILLEGAL, "a" * 129, 7], ids=repr)
+def test_an_illegal_service_name_is_refused(name: Any) -> None:
+    with pytest.raises(ParameterError, match=r"^service_name: .* is not a legal name"):
+        function_ref("f", name)
+
+
+def test_the_longest_service_name_is_taken() -> None:
+    assert function_ref("f", "s" * 128).service_name == "s" * 128
+
+
+@ABSENT
+def test_a_missing_function_name_is_named(absent: Any) -> None:
+    with pytest.raises(ParameterError, match=r"^function_name: is missing"):
+        function_ref(absent)
+
+
+@pytest.mark.parametrize(("given", "taken"), [("LATEST", "LATEST"), ("prod", "prod"), ("3", "3"), (3, "3")])
+def test_a_version_alias_or_latest_is_a_qualifier(given: Any, taken: str) -> None:
+    assert function_ref("f", qualifier=given).qualifier == taken
+
+
+@pytest.mark.parametrize("qualifier", ["a.b", "a/b", "a b", "a\n", "é", "a" * 129, True, 1.5, ["a"]], ids=repr)
+def test_an_illegal_qualifier_is_refused(qualifier: Any) -> None:
+    with pytest.raises(ParameterError, match=r"^qualifier: "):
+        function_ref("f", "s", qualifier)
+
+
+@given(st.text(), st.text(), st.text())
+def test_no_name_leads_to_another_path(function: str, service: str, qualifier: str) -> None:
+    """A slash, a dot or a % in a name would address something else and be signed in two ways."""
+    try:
+        made = function_ref(function, service, qualifier, api_version=None)
+    except ParameterError:
+        return
+    assert made.path.isascii()
+    assert len(made.path.split("/")) == (6 if made.service_name else 4)
+    assert not set(made.path) & set("%?#& \n")
+
+
+def test_a_function_is_a_value() -> None:
+    assert function_ref("f", "s") == FunctionRef(APIS[OLD], "f", "s")

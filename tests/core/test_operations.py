@@ -1,0 +1,369 @@
+"""What each operation asks in each generation, and how its answer is read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from core.conversation import json_answer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_fc.core.api import FunctionRef, function_ref
+from airflow_provider_fc.core.errors import FunctionComputeError, MalformedBodyError
+from airflow_provider_fc.core.http import HttpRequest, HttpResponse
+from airflow_provider_fc.core.operations import (
+    Accepted,
+    GetInvocation,
+    Invoke,
+    ListInvocations,
+    Page,
+    StopInvocation,
+)
+
+ORIGIN = "https://fc.test"
+OLD = function_ref("f", "s", "prod")
+MIDDLE = function_ref("f", "s", "prod", api_version="2021-04-06")
+NEW = function_ref("f", qualifier="prod")
+GENERATIONS = pytest.mark.parametrize("function", [OLD, MIDDLE, NEW], ids=lambda function: function.api.version)
+ITEM = {"invocationId": "job-1", "status": "Running"}
+
+
+def line(request: HttpRequest) -> str:
+    return f"{request.method} {request.target}"
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (OLD, "GET /2016-08-15/services/s.prod/functions/f/stateful-async-invocations?limit=100"),
+        (MIDDLE, "GET /2021-04-06/services/s/functions/f/stateful-async-invocations?limit=100&qualifier=prod"),
+        (NEW, "GET /2023-03-30/functions/f/async-tasks?limit=100&qualifier=prod"),
+    ],
+)
+def test_list(function: FunctionRef, expected: str) -> None:
+    assert line(ListInvocations(function).request(ORIGIN)) == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (OLD, "GET /2016-08-15/services/s.prod/functions/f/stateful-async-invocations/job-1"),
+        (MIDDLE, "GET /2021-04-06/services/s/functions/f/stateful-async-invocations/job-1?qualifier=prod"),
+        (NEW, "GET /2023-03-30/functions/f/async-tasks/job-1?qualifier=prod"),
+    ],
+)
+def test_get(function: FunctionRef, expected: str) -> None:
+    assert line(GetInvocation(function, "job-1").request(ORIGIN)) == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (OLD, "PUT /2016-08-15/services/s.prod/functions/f/stateful-async-invocations/job-1"),
+        (MIDDLE, "PUT /2021-04-06/services/s/functions/f/stateful-async-invocations/job-1?qualifier=prod"),
+        (NEW, "PUT /2023-03-30/functions/f/async-tasks/job-1/stop?qualifier=prod"),
+    ],
+)
+def test_stop(function: FunctionRef, expected: str) -> None:
+    request = StopInvocation(function, "job-1").request(ORIGIN)
+
+    assert line(request) == expected
+    assert request.body == b""
+
+
+@pytest.mark.parametrize(
+    ("function", "expected", "headers"),
+    [
+        (
+            OLD,
+            "POST /2016-08-15/services/s.prod/functions/f/invocations",
+            {"x-fc-stateful-async-invocation-id": "job-1"},
+        ),
+        (
+            MIDDLE,
+            "POST /2021-04-06/services/s/functions/f/invocations?qualifier=prod",
+            {"x-fc-stateful-async-invocation-id": "job-1", "x-fc-stateful-async-invocation-enable": "true"},
+        ),
+        (
+            NEW,
+            "POST /2023-03-30/functions/f/invocations?qualifier=prod",
+            {"x-fc-async-task-id": "job-1"},
+        ),
+    ],
+)
+def test_invoke(function: FunctionRef, expected: str, headers: dict[str, str]) -> None:
+    request = Invoke(function, b'{"a":1}', "job-1").request(ORIGIN)
+
+    assert line(request) == expected
+    assert request.body == b'{"a":1}'
+    assert request.headers == {
+        "accept": "application/json",
+        "content-type": "application/octet-stream",
+        "x-fc-invocation-type": "Async",
+        **headers,
+    }
+
+
+@GENERATIONS
+def test_an_invocation_without_an_id_names_none(function: FunctionRef) -> None:
+    assert function.api.invocation_id_header not in Invoke(function).request(ORIGIN).headers
+
+
+@pytest.mark.parametrize(("delay", "header"), [(None, None), (0, None), (1, "1"), (3600, "3600")])
+def test_a_delay_is_sent_in_seconds(delay: int | None, header: str | None) -> None:
+    assert Invoke(NEW, delay=delay).request(ORIGIN).headers.get("x-fc-async-delay") == header
+
+
+@pytest.mark.parametrize(
+    ("operation", "repeatable"),
+    [
+        (ListInvocations(NEW), True),
+        (GetInvocation(NEW, "job-1"), True),
+        (StopInvocation(NEW, "job-1"), True),
+        (Invoke(NEW, invocation_id="job-1"), True),
+        (Invoke(NEW), False),
+    ],
+    ids=["list", "get", "stop", "invoke with an id", "invoke without an id"],
+)
+def test_only_an_invocation_without_an_id_must_not_be_repeated(operation: Any, repeatable: bool) -> None:
+    assert operation.repeatable is repeatable
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        ({"status": "Failed"}, {"status": "Failed"}),
+        ({"started_after": 5}, {"startedTimeBegin": "5"}),
+        ({"started_after": 0}, {"startedTimeBegin": "0"}),
+        ({"started_before": 6}, {"startedTimeEnd": "6"}),
+        ({"order": "desc"}, {"sortOrderByTime": "desc"}),
+        ({"include_payload": True}, {"includePayload": "true"}),
+        ({"page_size": 1}, {"limit": "1"}),
+        ({"token": "a+b/c=\n"}, {"nextToken": "a+b/c=\n"}),
+        ({"prefix": "", "status": "", "token": ""}, {}),
+    ],
+    ids=lambda value: ",".join(value),
+)
+@GENERATIONS
+def test_a_filter_is_sent_under_its_name_and_never_empty(
+    function: FunctionRef, arguments: dict[str, Any], query: dict[str, str]
+) -> None:
+    expected = {**function.query, "limit": "100", **query}
+
+    assert ListInvocations(function, **arguments).request(ORIGIN).query == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "name"), [(OLD, "invocationIdPrefix"), (MIDDLE, "invocationIdPrefix"), (NEW, "prefix")]
+)
+def test_the_prefix_has_a_name_of_its_own_in_each_generation(function: FunctionRef, name: str) -> None:
+    assert ListInvocations(function, "job-").request(ORIGIN).query[name] == "job-"
+
+
+def test_a_request_never_carries_a_signature_yet() -> None:
+    assert "authorization" not in Invoke(NEW, b"", "job-1").request(ORIGIN).headers
+
+
+# Reading a page
+
+
+def read(body: object, function: FunctionRef = OLD, **headers: str) -> Page:
+    return ListInvocations(function).read(json_answer(body, **headers))
+
+
+@pytest.mark.parametrize(
+    ("function", "envelope", "key"),
+    [(OLD, "invocations", "invocationId"), (MIDDLE, "invocations", "invocationId"), (NEW, "tasks", "taskId")],
+)
+def test_a_page_is_read_from_the_envelope_of_its_generation(function: FunctionRef, envelope: str, key: str) -> None:
+    page = read({envelope: [{key: "job-1", "status": "Running"}], "nextToken": "A"}, function)
+
+    assert [item.invocation_id for item in page.items] == ["job-1"]
+    assert page.next_token == "A"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"invocations": None},
+        {"invocations": []},
+        {"tasks": None},
+        {"tasks": [], "nextToken": ""},
+        {"invocations": None, "nextToken": None},
+        {"requestId": "unknown keys are ignored", "total": 0},
+    ],
+    ids=str,
+)
+@GENERATIONS
+def test_no_match_is_a_page_without_items_or_token(function: FunctionRef, body: dict[str, Any]) -> None:
+    page = read(body, function)
+
+    assert (page.items, page.next_token) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("date", "milliseconds"),
+    [
+        ("Sun, 22 Nov 2026 08:30:05 GMT", datetime(2026, 11, 22, 8, 30, 5, tzinfo=UTC).timestamp() * 1000),
+        ("soon", None),
+    ],
+)
+def test_the_server_s_own_time_comes_with_the_page(date: str, milliseconds: float | None) -> None:
+    assert read({}, date=date).server_time == milliseconds
+    assert read({}).server_time is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"<html>502 Bad Gateway</html>",
+        b'{"invocations": [',
+        b'{"invocations": {}}',
+        b'{"invocations": [null]}',
+        b'{"invocations": ["job-1"]}',
+        b'{"invocations": [{}]}',
+        b'{"invocations": [{"invocationId": "job-1"}]}',
+        b'{"invocations": [{"invocationId": "", "status": "Running"}]}',
+        b'{"invocations": [{"status": "Running"}]}',
+        b'{"invocations": [{"invocationId": 1, "status": "Running"}]}',
+        b'{"invocations": [{"invocationId": "job-1", "status": "Running", "startedTime": "soon"}]}',
+        b'{"invocations": [{"invocationId": "job-1", "status": "Running", "startedTime": []}]}',
+        b'{"nextToken": 5}',
+        b"\xff\xfe",
+        b'{"invocations": [{"invocationId": "job-1", "status": "Running"}]} trailing',
+        b"[" * 100_000,
+        b'{"x":' * 100_000,
+    ],
+    ids=lambda body: body[:60].decode("latin-1"),
+)
+def test_a_body_that_is_not_a_page_is_named_as_such(body: bytes) -> None:
+    with pytest.raises(MalformedBodyError) as caught:
+        ListInvocations(OLD).read(HttpResponse(200, {}, body))
+
+    assert caught.value.transient
+    assert len(str(caught.value)) < 300
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_page_or_a_malformed_body(body: bytes) -> None:
+    try:
+        page = ListInvocations(OLD).read(HttpResponse(200, {}, body))
+    except MalformedBodyError:
+        return
+    assert isinstance(page, Page)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    [
+        "invocationId",
+        "taskId",
+        "status",
+        "startedTime",
+        "endTime",
+        "durationMs",
+        "alreadyRetriedTimes",
+        "events",
+        "functionArn",
+        "InvocationPayload",
+        "requestId",
+    ]
+)
+
+
+@given(
+    item=st.dictionaries(KEYS, JSON, max_size=6),
+    certain=st.sampled_from([{}, {"invocationId": "job-1", "status": "Running"}, {"taskId": "job-1", "status": "?"}]),
+)
+def test_any_item_is_an_invocation_that_can_be_dumped_or_a_malformed_body(
+    item: dict[str, Any], certain: dict[str, str]
+) -> None:
+    body = msgspec.json.encode({"invocations": [{**item, **certain}]})
+    try:
+        page = ListInvocations(OLD).read(HttpResponse(200, {}, body))
+    except MalformedBodyError:
+        return
+    dumped = page.items[0].to_dict()
+    assert dumped["invocation_id"]
+    assert dumped["status"]
+
+
+def test_a_text_that_was_cut_in_the_middle_of_a_character_does_not_spoil_the_page() -> None:
+    """Error messages are cut to a length in bytes by whoever made them."""
+    body = b'{"invocations": [{"invocationId": "job-1", "status": "Failed", "invocationErrorMessage": "\xe9\x9b"}]}'
+
+    page = ListInvocations(OLD).read(HttpResponse(200, {}, body))
+
+    assert page.items[0].error_message == "�"
+
+
+# Reading the rest
+
+
+@GENERATIONS
+def test_get_reads_the_bare_object(function: FunctionRef) -> None:
+    assert GetInvocation(function, "job-1").read(json_answer(ITEM)).status == "Running"
+
+
+@pytest.mark.parametrize(
+    "body", [{"invocationId": "job-2", "status": "Running"}, {"taskId": "JOB-1", "status": "Running"}]
+)
+def test_an_answer_about_another_invocation_is_refused(body: dict[str, str]) -> None:
+    with pytest.raises(MalformedBodyError, match="asked for 'job-1', got"):
+        GetInvocation(NEW, "job-1").read(json_answer(body))
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"<html>", b"null"])
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_nothing_is_read_from_the_answer_to_a_stop(status: int, body: bytes) -> None:
+    assert StopInvocation(NEW, "job-1").read(HttpResponse(status, {}, body)) is None
+
+
+@pytest.mark.parametrize(
+    ("given_id", "headers", "accepted"),
+    [
+        ("job-1", {"x-fc-request-id": "r"}, Accepted("job-1", "r")),
+        ("job-1", {}, Accepted("job-1", None)),
+        (None, {"x-fc-request-id": "r"}, Accepted("r", "r")),
+        (None, {"x-fc-request-id": "r", "x-fc-stateful-async-invocation-id": "a"}, Accepted("a", "r")),
+        (None, {"x-fc-request-id": "r", "x-fc-async-task-id": "b"}, Accepted("b", "r")),
+        (None, {"x-fc-request-id": "r", "x-fc-async-task-id": ""}, Accepted("r", "r")),
+        (None, {"x-fc-async-task-id": "b"}, Accepted("b", None)),
+    ],
+)
+@GENERATIONS
+def test_an_accepted_invocation_has_the_id_it_goes_by(
+    function: FunctionRef, given_id: str | None, headers: dict[str, str], accepted: Accepted
+) -> None:
+    assert Invoke(function, invocation_id=given_id).read(HttpResponse(202, headers)) == accepted
+
+
+def test_an_answer_that_names_nothing_is_refused() -> None:
+    with pytest.raises(MalformedBodyError, match="neither the invocation nor the request"):
+        Invoke(NEW).read(HttpResponse(202))
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_an_ok_from_something_else_than_function_compute_is_no_acceptance(status: int) -> None:
+    """A captive portal answers everything with 200; the invocation would never have been submitted."""
+    with pytest.raises(FunctionComputeError, match="without a request id"):
+        Invoke(NEW, invocation_id="job-1").read(HttpResponse(status, {}, b"<html>log in</html>"))
+
+
+def test_an_ok_with_a_request_id_is_an_acceptance() -> None:
+    assert Invoke(NEW, invocation_id="job-1").read(HttpResponse(200, {"x-fc-request-id": "r"})) == Accepted(
+        "job-1", "r"
+    )

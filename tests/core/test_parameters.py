@@ -1,0 +1,445 @@
+"""Parameters as templates render them -> checked values, each mistake named with its fix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pendulum
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core.errors import ParameterError
+from airflow_provider_fc.core.invocations import FIELDS, STATUSES, TERMINAL_STATUSES, legal_invocation_id
+
+MOMENT = datetime(2026, 11, 22, 8, 30, 0, 250_000, tzinfo=UTC)
+MS = 1_795_336_200_250
+
+
+class Lazy(Sequence[Any]):
+    """As much of Airflow's lazy XCom sequence as an iteration needs."""
+
+    def __init__(self, *items: Any) -> None:
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items)
+
+
+def problem(function: Any, *arguments: Any, **keywords: Any) -> str:
+    with pytest.raises(ParameterError) as caught:
+        function("the_name", *arguments, **keywords)
+    assert caught.value.name == "the_name"
+    assert str(caught.value).startswith("the_name: ")
+    return str(caught.value).removeprefix("the_name: ")
+
+
+# Absent
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "None", " None\n"])
+def test_none_and_what_a_template_makes_of_it_are_absent(value: Any) -> None:
+    assert parameters.is_absent(value)
+
+
+@pytest.mark.parametrize("value", [0, False, [], {}, "none", "0", "Nonesuch"])
+def test_everything_else_is_a_value(value: Any) -> None:
+    assert not parameters.is_absent(value)
+
+
+# Times
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        MOMENT,
+        MOMENT.astimezone(timezone(timedelta(hours=8))),
+        pendulum.instance(MOMENT),
+        pendulum.instance(MOMENT).in_timezone("Asia/Shanghai"),
+        "2026-11-22T08:30:00.250Z",
+        "2026-11-22T08:30:00.250+00:00",
+        "2026-11-22T16:30:00.250+08:00",
+        " 2026-11-22 08:30:00.250+00:00 ",
+        MS,
+        str(MS),
+        f" {MS} ",
+        float(MS),
+        f"{MS}.0",
+    ],
+    ids=str,
+)
+def test_a_moment_is_read_in_every_unambiguous_form(value: Any) -> None:
+    assert parameters.epoch_ms("started_after", value) == MS
+
+
+@pytest.mark.parametrize("value", [None, "", "None"])
+def test_an_absent_moment_is_none(value: Any) -> None:
+    assert parameters.epoch_ms("started_after", value) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        datetime(2026, 11, 22, 8, 30),  # noqa: DTZ001
+        "2026-11-22T08:30:00",
+        "2026-11-22 08:30",
+        "2026-11-22",
+        "2026-W47-7",
+    ],
+    ids=str,
+)
+def test_a_moment_without_a_zone_is_refused(value: Any) -> None:
+    assert "has no time zone" in problem(parameters.epoch_ms, value)
+
+
+@pytest.mark.parametrize("value", [1, 1_795_336_200, "1795336200", 1_795_336_200.25, 99_999_999_999])
+def test_seconds_are_refused(value: Any) -> None:
+    text = problem(parameters.epoch_ms, value)
+
+    assert "looks like seconds" in text or "is not a whole number" in text
+
+
+def test_zero_is_the_beginning_of_time() -> None:
+    assert parameters.epoch_ms("started_after", 0) == 0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        True,
+        False,
+        -1,
+        "-1",
+        "soon",
+        "2026-13-01T00:00:00Z",
+        "{{ ts }}",
+        date(2026, 11, 22),
+        timedelta(hours=1),
+        [MS],
+        {"ms": MS},
+        b"1795336200250",
+        float("nan"),
+        float("inf"),
+        MS + 0.5,
+        object,
+        datetime(1969, 12, 31, tzinfo=UTC),
+        "0001-01-01T00:00:00+00:00",
+    ],
+    ids=str,
+)
+def test_what_is_no_moment_is_refused(value: Any) -> None:
+    assert problem(parameters.epoch_ms, value)
+
+
+@given(st.datetimes(datetime(1973, 4, 1), datetime(9000, 1, 1), timezones=st.timezones()))  # noqa: DTZ001
+def test_every_aware_moment_means_the_same_as_text_and_as_a_number(moment: datetime) -> None:
+    milliseconds = parameters.epoch_ms("t", moment)
+
+    assert milliseconds is not None
+    assert abs(milliseconds - moment.timestamp() * 1000) <= 1
+    assert parameters.epoch_ms("t", milliseconds) == milliseconds
+    assert parameters.epoch_ms("t", str(milliseconds)) == milliseconds
+    assert parameters.epoch_ms("t", moment.isoformat()) == milliseconds
+
+
+@given(st.text(max_size=30) | st.text("0123456789-:.TZ+ ", max_size=30))
+def test_any_text_is_a_moment_none_or_a_named_mistake(text: str) -> None:
+    try:
+        milliseconds = parameters.epoch_ms("t", text)
+    except ParameterError:
+        return
+    assert milliseconds is None or milliseconds >= 0
+
+
+# Ids
+
+
+@pytest.mark.parametrize(
+    ("value", "ids"),
+    [
+        (["a", "b"], ("a", "b")),
+        (("a", "b"), ("a", "b")),
+        (Lazy("a", "b"), ("a", "b")),
+        (iter(["a", "b"]), ("a", "b")),
+        ('["a", "b"]', ("a", "b")),
+        (' ["a"]', ("a",)),
+        ("a", ("a",)),
+        ({"invocation_id": "a", "status": "Succeeded"}, ("a",)),
+        ([{"invocation_id": "a"}, "b", {"invocation_id": "a"}], ("a", "b")),
+        (Lazy({"invocation_id": "a"}, {"invocation_id": "b"}), ("a", "b")),
+        ('[{"invocation_id": "a", "request_id": "r"}]', ("a",)),
+        (["b", "a", "b"], ("b", "a")),
+        (["run.1/x"], ("run_1_x",)),
+        (["run.1", "run/1"], ("run_1",)),
+        (["1-made-by-the-server"], ("1-made-by-the-server",)),
+        (["a" * 128], ("a" * 128,)),
+        (None, ()),
+    ],
+    ids=str,
+)
+def test_ids_are_read_from_whatever_upstream_returns(value: Any, ids: tuple[str, ...]) -> None:
+    assert parameters.invocation_ids("invocation_ids", value) == ids
+
+
+@pytest.mark.parametrize("empty", [[], (), "[]", Lazy(), iter([]), {}], ids=str)
+def test_an_empty_list_of_ids_is_refused(empty: Any) -> None:
+    text = problem(parameters.invocation_ids, empty)
+
+    assert "is empty" in text or "is not an id" in text
+
+
+def test_a_thousand_ids_are_taken_and_one_more_is_not() -> None:
+    ids = [f"job-{index}" for index in range(1001)]
+
+    assert len(parameters.invocation_ids("ids", ids[:1000])) == 1000
+    assert len(parameters.invocation_ids("ids", ids[:1000] * 2)) == 1000
+    assert "1001 ids are more than 1000" in problem(parameters.invocation_ids, ids)
+
+
+@pytest.mark.parametrize(
+    "value", [[""], [None], ["None"], [5], [b"a"], [{}], [{"invocation_id": None}], [["a"]], "", "None", b"a"], ids=str
+)
+def test_what_is_no_id_is_refused(value: Any) -> None:
+    assert "is not an id" in problem(parameters.invocation_ids, value)
+
+
+@pytest.mark.parametrize("value", [5, 1.5, True, object()], ids=["int", "float", "bool", "object"])
+def test_what_is_no_list_of_ids_is_refused(value: Any) -> None:
+    assert "is neither text nor a list" in problem(parameters.invocation_ids, value)
+
+
+@pytest.mark.parametrize("text", ["['a', 'b']", "[a, b]", "[LazyXComSelectSequence([2 items])]", "["])
+def test_a_list_that_a_template_turned_into_text_comes_with_the_way_out(text: str) -> None:
+    assert "render_template_as_native_obj" in problem(parameters.invocation_ids, text)
+
+
+def test_an_id_that_is_too_long_is_refused() -> None:
+    assert "129 characters are more than the 128" in problem(parameters.invocation_ids, ["a" * 129])
+    assert "129 characters are more than the 128" in problem(parameters.invocation_id, "a" * 129)
+    assert "129 characters are more than the 128" in problem(parameters.id_prefix, "a" * 129)
+
+
+@given(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=30))
+def test_ids_mean_the_same_as_a_list_and_as_json(ids: list[str]) -> None:
+    usable = [key for key in ids if not parameters.is_absent(key)]
+    if not usable:
+        return
+    expected = tuple(dict.fromkeys(map(legal_invocation_id, usable)))
+
+    assert parameters.invocation_ids("ids", usable) == expected
+    assert parameters.invocation_ids("ids", json.dumps(usable)) == expected
+    assert parameters.invocation_ids("ids", [{"invocation_id": key} for key in usable]) == expected
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "None"])
+def test_a_missing_id_is_named(value: Any) -> None:
+    assert "is missing" in problem(parameters.invocation_id, value)
+
+
+def test_one_id_is_made_legal() -> None:
+    assert parameters.invocation_id("invocation_id", "run:1") == "run_1"
+
+
+@pytest.mark.parametrize(("value", "prefix"), [(None, None), ("job-", "job-"), ("run.1", "run_1"), ("7", "7")])
+def test_a_prefix_is_made_legal(value: Any, prefix: str | None) -> None:
+    assert parameters.id_prefix("prefix", value) == prefix
+
+
+@pytest.mark.parametrize("value", ["", " ", "None", "\n"])
+def test_a_prefix_that_would_match_everything_is_refused(value: str) -> None:
+    assert "would match every invocation" in problem(parameters.id_prefix, value)
+
+
+@pytest.mark.parametrize("value", [5, b"job-", ["job-"]], ids=str)
+def test_a_prefix_that_is_not_text_is_refused(value: Any) -> None:
+    assert "is not text" in problem(parameters.id_prefix, value)
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (5, 5),
+        ("5", 5),
+        (" 5 ", 5),
+        (5.0, 5),
+        ("5.0", 5),
+        (0, 0),
+        ("0", 0),
+        (10**30, 10**30),
+        (None, None),
+        ("None", None),
+    ],
+)
+def test_a_whole_number_may_be_text(value: Any, number: int | None) -> None:
+    made = parameters.whole_number("limit", value, at_least=0)
+
+    assert made == number
+    assert made is None or type(made) is int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        True,
+        False,
+        1.5,
+        "1.5",
+        "five",
+        "0x10",
+        [],
+        {},
+        b"5",
+        Decimal("1.5"),
+        float("nan"),
+        float("inf"),
+        "nan",
+        "-inf",
+        object(),
+    ],
+    ids=str,
+)
+def test_what_is_no_whole_number_is_refused(value: Any) -> None:
+    assert "is not a whole number" in problem(parameters.whole_number, value, at_least=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "at_least", "at_most", "text"),
+    [
+        (-1, 0, None, "-1 is below 0"),
+        ("0", 1, None, "'0' is below 1"),
+        (101, 1, 100, "101 is out of range: 1 to 100"),
+        (0, 1, 100, "0 is out of range: 1 to 100"),
+        (1, 0, 0, "1 is out of range: 0 to 0"),
+    ],
+)
+def test_a_number_out_of_range_is_refused_with_the_range(value: Any, at_least: int, at_most: Any, text: str) -> None:
+    assert problem(parameters.whole_number, value, at_least=at_least, at_most=at_most) == text
+
+
+@pytest.mark.parametrize("value", [1, 100, "100"])
+def test_the_bounds_of_a_range_belong_to_it(value: Any) -> None:
+    assert parameters.whole_number("page_size", value, at_least=1, at_most=100) == int(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (5, 5.0),
+        ("5", 5.0),
+        (0.5, 0.5),
+        ("1e2", 100.0),
+        (timedelta(minutes=2), 120.0),
+        (pendulum.duration(seconds=3), 3.0),
+        (0, 0.0),
+    ],
+    ids=str,
+)
+def test_seconds_are_a_number_text_or_a_timedelta(value: Any, number: float) -> None:
+    assert parameters.seconds("poll_interval", value) == number
+
+
+@pytest.mark.parametrize(
+    "value", [-1, "-0.1", True, None, "", "soon", float("nan"), "inf", timedelta(seconds=-1), [], "None"], ids=str
+)
+def test_what_is_no_number_of_seconds_is_refused(value: Any) -> None:
+    assert "is not a number of seconds" in problem(parameters.seconds, value)
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [(True, True), (False, False), ("True", True), ("false", False), (" TRUE ", True)]
+)
+def test_a_boolean_may_be_text(value: Any, meant: bool) -> None:
+    assert parameters.boolean("include_payload", value) is meant
+
+
+@pytest.mark.parametrize("value", [None, "None", "", 1, 0, "yes", "maybe", []], ids=str)
+def test_what_is_no_boolean_is_refused(value: Any) -> None:
+    assert "is not a boolean" in problem(parameters.boolean, value)
+
+
+def test_a_choice_is_one_of_those_offered() -> None:
+    assert parameters.choice("order", "asc", ("asc", "desc")) == "asc"
+
+
+@pytest.mark.parametrize("value", ["ASC", "", None, 5, ["asc"]], ids=str)
+def test_another_choice_is_refused_with_those_offered(value: Any) -> None:
+    assert "is unknown; use one of asc, desc" in problem(parameters.choice, value, ("asc", "desc"))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, ()),
+        ("", ()),
+        ("None", ()),
+        ("Failed", ("Failed",)),
+        ("Failed,Succeeded", ("Failed", "Succeeded")),
+        (" Failed , Succeeded ", ("Failed", "Succeeded")),
+        ('["Failed", "Succeeded"]', ("Failed", "Succeeded")),
+        (["Failed", "Failed", "Running"], ("Failed", "Running")),
+        (("Failed",), ("Failed",)),
+        (Lazy("Failed", "Stopped"), ("Failed", "Stopped")),
+        (tuple(STATUSES), tuple(STATUSES)),
+    ],
+    ids=str,
+)
+def test_statuses_are_read_in_every_form(value: Any, words: tuple[str, ...]) -> None:
+    assert parameters.statuses("statuses", value) == words
+
+
+@pytest.mark.parametrize("value", ["failed", "Failed,", ["Failed", None], "Failed;Running", "Paused", [5]], ids=str)
+def test_a_word_that_is_no_status_is_refused(value: Any) -> None:
+    assert "is not one of Enqueued, Dequeued" in problem(parameters.statuses, value)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_only_final_statuses_can_mean_success(status: str) -> None:
+    if status in TERMINAL_STATUSES:
+        assert parameters.statuses("success_statuses", status, terminal=True) == (status,)
+    else:
+        assert "is not one of Succeeded, Failed" in problem(parameters.statuses, status, terminal=True)
+
+
+@pytest.mark.parametrize("value", [5, 1.5, True], ids=str)
+def test_what_is_no_list_of_words_is_refused(value: Any) -> None:
+    assert "is neither text nor a list" in problem(parameters.statuses, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("status", ("status",)),
+        ("status, invocation_id", ("status", "invocation_id")),
+        (["status", "status"], ("status",)),
+        (FIELDS, FIELDS),
+    ],
+    ids=["one", "text", "twice", "all"],
+)
+def test_field_names_are_read_in_every_form(value: Any, names: tuple[str, ...]) -> None:
+    assert parameters.fields("fields", value) == names
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [([], "is empty"), ("[]", "is empty"), ("nonsense", "'nonsense' is not one of"), ("", "'' is not one of")],
+)
+def test_field_names_that_do_not_exist_are_refused(value: Any, text: str) -> None:
+    assert text in problem(parameters.fields, value)

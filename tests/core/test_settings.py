@@ -1,0 +1,493 @@
+"""Connection fields -> settings: lenient about types, strict about sense, silent about secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_fc.core.api import APIS
+from airflow_provider_fc.core.errors import SettingsError
+from airflow_provider_fc.core.settings import REQUIRED_FIELDS, Auth, Settings, is_loopback
+
+OLD, MIDDLE, NEW = (APIS[version] for version in ("2016-08-15", "2021-04-06", "2023-03-30"))
+SECRETS = ("LTAI-key-id", "top-secret", "CAIS-token", "ext-id-1", "http://100.100.100.200/creds?key=1", "user:pass")
+
+
+def settings(extra: dict[str, Any] | None = None, **fields: Any) -> Settings:
+    given_extra = {"region_id": "cn-hangzhou"} if extra is None else extra
+    return Settings.from_connection("fc_default", **{"login": "id", "password": "secret", **fields}, extra=given_extra)
+
+
+def problems(extra: dict[str, Any] | None = None, **fields: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        settings(extra, **fields)
+    assert str(caught.value).startswith("Connection 'fc_default' cannot be used for Function Compute:")
+    return "\n".join(caught.value.problems)
+
+
+# Types: JSON, URI and the form
+
+
+def test_the_least_connection_has_the_documented_defaults() -> None:
+    assert settings() == Settings(
+        conn_id="fc_default",
+        auth=Auth("access_key", "id", "secret"),
+        endpoint=None,
+        region_id="cn-hangzhou",
+        account_id=None,
+        internal=False,
+        api_version=None,
+        signature=None,
+        connect_timeout=5.0,
+        read_timeout=30.0,
+        max_attempts=4,
+        verify=True,
+        proxy=None,
+    )
+
+
+JSON_TYPES = {
+    "region_id": "cn-hangzhou",
+    "account_id": 1234567890123456,
+    "internal": True,
+    "connect_timeout": 2.5,
+    "read_timeout": 10,
+    "max_attempts": 7,
+    "verify": False,
+    "session_duration": 3600,
+    "api_version": "2023-03-30",
+    "signature": "ACS3",
+}
+
+
+@pytest.mark.parametrize("true", ["true", "True", "TRUE", "1", "yes", " true "])
+@pytest.mark.parametrize("false", ["false", "False", "0", "no"])
+def test_text_from_a_form_or_a_uri_gives_the_same_settings_as_json(true: str, false: str) -> None:
+    texts = {
+        name: (true if value else false) if isinstance(value, bool) else f" {value}\t"
+        for name, value in JSON_TYPES.items()
+    }
+
+    assert settings(texts) == settings(JSON_TYPES)
+
+
+def test_what_json_says_is_what_is_meant() -> None:
+    made = settings(JSON_TYPES)
+
+    assert (made.account_id, made.internal, made.verify) == ("1234567890123456", True, False)
+    assert (made.connect_timeout, made.read_timeout, made.max_attempts) == (2.5, 10.0, 7)
+    assert type(made.max_attempts) is int
+    assert made.auth.session_duration == 3600
+
+
+BLANKS = pytest.mark.parametrize("blank", ["", " ", "\t", None], ids=["empty", "space", "tab", "null"])
+
+
+@BLANKS
+def test_a_field_left_blank_in_the_form_is_absent(blank: str | None) -> None:
+    names = [
+        "account_id",
+        "internal",
+        "security_token",
+        "auth_type",
+        "role_arn",
+        "role_session_name",
+        "external_id",
+        "session_duration",
+        "oidc_provider_arn",
+        "oidc_token_file",
+        "ecs_role_name",
+        "credentials_uri",
+        "api_version",
+        "signature",
+        "connect_timeout",
+        "read_timeout",
+        "max_attempts",
+        "verify",
+        "proxy",
+    ]
+
+    assert settings({"region_id": "cn-hangzhou", **dict.fromkeys(names, blank)}, host=blank) == settings()
+
+
+@BLANKS
+def test_a_blank_region_given_by_a_template_does_not_hide_the_connection_s(blank: str | None) -> None:
+    assert settings(region_id=blank).region_id == "cn-hangzhou"
+
+
+@pytest.mark.parametrize("given_region", ["None", "None "])
+def test_none_rendered_as_text_is_no_region(given_region: str) -> None:
+    assert settings(region_id=given_region).region_id == "cn-hangzhou"
+
+
+def test_a_region_given_by_the_caller_wins() -> None:
+    assert settings(region_id="cn-beijing").region_id == "cn-beijing"
+    assert settings({}, region_id="cn-beijing").region_id == "cn-beijing"
+
+
+def test_a_tab_at_the_end_is_stripped() -> None:
+    """The official SDK's own table of endpoints has one behind ap-southeast-5."""
+    made = settings({"region_id": "ap-southeast-5\t"}, host="fcv3.ap-southeast-5.aliyuncs.com\t", login=" id\n")
+
+    assert made.region_id == "ap-southeast-5"
+    assert made.endpoint == "https://fcv3.ap-southeast-5.aliyuncs.com"
+    assert made.auth.access_key_id == "id"
+
+
+def test_unknown_extras_are_ignored() -> None:
+    assert settings({"region_id": "cn-hangzhou", "something": {"else": 1}}) == settings()
+
+
+def test_settings_can_be_a_key() -> None:
+    assert len({settings(), settings(), settings(host="other")}) == 2
+
+
+# The endpoint
+
+
+@pytest.mark.parametrize(
+    ("extra", "old", "new"),
+    [
+        (
+            {"region_id": "cn-hangzhou", "account_id": "123"},
+            "https://123.cn-hangzhou.fc.aliyuncs.com",
+            "https://123.cn-hangzhou.fc.aliyuncs.com",
+        ),
+        (
+            {"region_id": "cn-hangzhou", "account_id": "123", "internal": True},
+            "https://123.cn-hangzhou-internal.fc.aliyuncs.com",
+            "https://123.cn-hangzhou-internal.fc.aliyuncs.com",
+        ),
+        ({"region_id": "cn-hangzhou"}, None, "https://fcv3.cn-hangzhou.aliyuncs.com"),
+    ],
+    ids=["account", "account, internal", "no account"],
+)
+def test_without_a_host_the_address_follows_from_account_and_region(
+    extra: dict[str, Any], old: str | None, new: str
+) -> None:
+    made = settings(extra)
+
+    assert made.origin(NEW) == new
+    for api in (OLD, MIDDLE):
+        if old is None:
+            with pytest.raises(SettingsError, match=r"extra\.account_id is missing: FC 2\.0"):
+                made.origin(api)
+        else:
+            assert made.origin(api) == old
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "origin"),
+    [
+        ("fc.test", None, "https://fc.test"),
+        ("fc.test", 8443, "https://fc.test:8443"),
+        ("fc.test:8443", None, "https://fc.test:8443"),
+        ("fc.test:8443", 9000, "https://fc.test:8443"),
+        ("https://fc.test", None, "https://fc.test"),
+        ("https://fc.test/", None, "https://fc.test"),
+        ("HTTPS://fc.test", None, "https://fc.test"),
+        ("http://fc.test", None, "http://fc.test"),
+        ("http://fc.test", 80, "http://fc.test:80"),
+        ("http://127.0.0.1:9000", None, "http://127.0.0.1:9000"),
+        ("https://127.0.0.1:9000", None, "https://127.0.0.1:9000"),
+        ("127.0.0.1", 9000, "http://127.0.0.1:9000"),
+        ("127.0.0.1:9000", None, "http://127.0.0.1:9000"),
+        ("127.8.8.8", None, "http://127.8.8.8"),
+        ("localhost", 9000, "http://localhost:9000"),
+        ("[::1]", 9000, "http://[::1]:9000"),
+        ("[::1]:9000", 1, "http://[::1]:9000"),
+        ("[2001:db8::1]", None, "https://[2001:db8::1]"),
+        ("  fc.test  ", None, "https://fc.test"),
+        ("localhost.evil.test", None, "https://localhost.evil.test"),
+        ("127.0.0.1.evil.test", None, "https://127.0.0.1.evil.test"),
+    ],
+)
+@pytest.mark.parametrize("api", [OLD, MIDDLE, NEW], ids=lambda api: api.version)
+def test_a_host_is_where_everything_is_sent(host: str, port: int | None, origin: str, api: Any) -> None:
+    """Without a scheme it is https, except on this machine."""
+    assert settings({}, host=host, port=port).origin(api) == origin
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "ftp://fc.test",
+        "fc.test/path",
+        "https://fc.test/2016-08-15",
+        "https://fc.test?x=1",
+        "https://fc.test#x",
+        "https://",
+        "fc test",
+        "fc.test:port",
+        "a:b:c",
+        "https://user:pass@fc.test",
+        "user:pass@fc.test/x",
+        "https:///fc.test",
+        "fc.test\r\nx-evil: 1",
+        "函数.test",
+        "::1",
+    ],
+)
+def test_a_host_that_is_no_endpoint_is_named_without_its_password(host: str) -> None:
+    text = problems({}, host=host)
+
+    assert text.startswith("host ")
+    assert "\n" not in text
+    assert "pass" not in text
+
+
+@pytest.mark.parametrize(
+    ("origin", "loopback"),
+    [
+        ("http://127.0.0.1:9000", True),
+        ("http://localhost", True),
+        ("[::1]:9000", True),
+        ("127.1.2.3", True),
+        ("http://128.0.0.1", False),
+        ("https://localhost.evil.test", False),
+        ("https://fc.test", False),
+        ("http://127.0.0.1@evil.test", False),
+    ],
+)
+def test_only_this_very_machine_is_loopback(origin: str, loopback: bool) -> None:
+    assert is_loopback(origin) is loopback
+
+
+# Signature
+
+
+@pytest.mark.parametrize(
+    ("signature", "chosen"),
+    [(None, ["FC", "ACS3", "ACS3"]), ("FC", ["FC", "FC", "FC"]), ("ACS3", ["ACS3", "ACS3", "ACS3"])],
+)
+def test_the_signature_is_the_generation_s_unless_the_connection_says_otherwise(
+    signature: str | None, chosen: list[str]
+) -> None:
+    made = settings({"region_id": "cn-hangzhou", "signature": signature})
+
+    assert [made.signature_for(api) for api in (OLD, MIDDLE, NEW)] == chosen
+
+
+# Ways of proving who we are
+
+
+@pytest.mark.parametrize(
+    ("extra", "login", "password", "kind"),
+    [
+        ({}, "id", "secret", "access_key"),
+        ({"security_token": "token"}, "id", "secret", "sts"),
+        ({"auth_type": "sts", "security_token": "token"}, "id", "secret", "sts"),
+        ({"auth_type": "access_key"}, "id", "secret", "access_key"),
+        ({"auth_type": "AK"}, "id", "secret", "access_key"),
+        ({"auth_type": "ram_role_arn", "role_arn": "acs:ram::1:role/r"}, "id", "secret", "ram_role_arn"),
+        ({"auth_type": "ecs_ram_role"}, None, None, "ecs_ram_role"),
+        (
+            {"auth_type": "oidc_role_arn", "role_arn": "r", "oidc_provider_arn": "p", "oidc_token_file": "/t"},
+            None,
+            None,
+            "oidc_role_arn",
+        ),
+        ({"auth_type": "credentials_uri", "credentials_uri": "http://x"}, None, None, "credentials_uri"),
+        ({"auth_type": "default"}, None, None, "default"),
+    ],
+)
+def test_each_way_of_proving_who_we_are(
+    extra: dict[str, Any], login: str | None, password: str | None, kind: str
+) -> None:
+    made = settings({"region_id": "cn-hangzhou", **extra}, login=login, password=password)
+
+    assert made.auth.auth_type == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"),
+    [(kind, name) for kind, names in REQUIRED_FIELDS.items() for name in names],
+)
+def test_what_a_way_cannot_do_without_is_named(kind: str, missing: str) -> None:
+    extra = {name: "x" for name in REQUIRED_FIELDS[kind] if name not in ("login", "password", missing)}
+    login = {name: None if name == missing else "x" for name in ("login", "password")}
+
+    text = problems({"region_id": "cn-hangzhou", "auth_type": kind, **extra}, **login)
+
+    assert missing in text
+    assert f"is missing; auth_type {kind!r} needs it" in text
+    assert text.count("\n") == 0
+
+
+def test_every_field_of_a_role_is_read() -> None:
+    extra = {
+        "region_id": "cn-hangzhou",
+        "auth_type": "ram_role_arn",
+        "role_arn": "acs:ram::1:role/r",
+        "role_session_name": "airflow",
+        "external_id": "ext",
+        "session_duration": "900",
+        "oidc_provider_arn": "acs:ram::1:oidc-provider/p",
+        "oidc_token_file": "/var/run/token",
+        "ecs_role_name": "role",
+        "credentials_uri": "http://127.0.0.1/creds",
+        "security_token": "token",
+    }
+
+    assert settings(extra).auth == Auth(
+        "ram_role_arn",
+        "id",
+        "secret",
+        "token",
+        "acs:ram::1:role/r",
+        "airflow",
+        "ext",
+        900,
+        "acs:ram::1:oidc-provider/p",
+        "/var/run/token",
+        "role",
+        "http://127.0.0.1/creds",
+    )
+
+
+def test_a_connection_of_the_official_provider_works_as_it_is() -> None:
+    extra = {"auth_type": "AK", "access_key_id": "id", "access_key_secret": "secret", "region": "cn-hangzhou"}
+
+    assert settings(extra, login=None, password=None) == settings()
+    assert settings(extra, login="", password=" ") == settings()
+
+
+def test_our_own_fields_win_over_the_official_provider_s() -> None:
+    extra = {"region": "cn-beijing", "region_id": "cn-hangzhou", "access_key_id": "x", "access_key_secret": "y"}
+
+    assert settings(extra) == settings()
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("extra", "problem"),
+    [
+        ({"region_id": "cn_hangzhou/x"}, "extra.region_id 'cn_hangzhou/x' is not a region id"),
+        ({"region_id": "evil.test/"}, "extra.region_id 'evil.test/' is not a region id"),
+        ({"region": "a b"}, "extra.region 'a b' is not a region id"),
+        ({"account_id": "12a"}, "extra.account_id '12a' is not the primary account's numeric id"),
+        ({"account_id": "1.evil.test/"}, "extra.account_id '1.evil.test/' is not"),
+        ({"account_id": "١٢"}, "extra.account_id '١٢' is not"),
+        ({"internal": "maybe", "account_id": "1"}, "extra.internal 'maybe' is not a boolean"),
+        ({"api_version": "2020-01-01"}, "extra.api_version '2020-01-01' is unknown; use one of 2016-08-15"),
+        ({"signature": "MD5"}, "extra.signature 'MD5' is unknown; use one of FC, ACS3"),
+        ({"auth_type": "bearer"}, "extra.auth_type 'bearer' is unknown; use one of access_key"),
+        ({"connect_timeout": 0}, "extra.connect_timeout '0' is not a number above 0"),
+        ({"connect_timeout": "five"}, "extra.connect_timeout 'five' is not a number above 0"),
+        ({"read_timeout": -1}, "extra.read_timeout '-1' is not a number above 0"),
+        ({"read_timeout": "nan"}, "extra.read_timeout 'nan' is not a number above 0"),
+        ({"read_timeout": "inf"}, "extra.read_timeout 'inf' is not a number above 0"),
+        ({"max_attempts": 0}, "extra.max_attempts '0' is not a whole number above 0"),
+        ({"max_attempts": "2.5"}, "extra.max_attempts '2.5' is not a whole number above 0"),
+        ({"max_attempts": True}, "extra.max_attempts 'True' is not a whole number above 0"),
+        ({"session_duration": 899}, "extra.session_duration '899' is not a whole number above 899"),
+        ({"internal": True}, "extra.account_id is missing; the -internal (VPC) endpoint needs it"),
+    ],
+)
+def test_a_mistake_is_named_with_its_field(extra: dict[str, Any], problem: str) -> None:
+    assert problems({"region_id": "cn-hangzhou", **extra} if "region" not in extra else extra).startswith(problem)
+
+
+def test_without_host_and_region_the_region_is_missing() -> None:
+    assert "extra.region_id is missing" in problems({})
+    assert settings({}, host="fc.test").region_id is None
+
+
+def test_every_mistake_is_named_at_once() -> None:
+    text = problems(
+        {
+            "account_id": "x",
+            "internal": "maybe",
+            "api_version": "1",
+            "signature": "2",
+            "auth_type": "3",
+            "connect_timeout": "4s",
+            "read_timeout": "5s",
+            "max_attempts": "6.5",
+            "session_duration": "7",
+        },
+        host="ftp://x",
+        login=None,
+        password=None,
+    )
+
+    for name in (
+        "host",
+        "login (AccessKey ID)",
+        "password (AccessKey secret)",
+        "extra.account_id",
+        "extra.internal",
+        "extra.api_version",
+        "extra.signature",
+        "extra.auth_type",
+        "extra.connect_timeout",
+        "extra.read_timeout",
+        "extra.max_attempts",
+        "extra.session_duration",
+    ):
+        assert sum(line.startswith(name) for line in text.splitlines()) == 1, name
+
+
+@pytest.mark.parametrize(
+    ("verify", "meant"), [("/etc/ca.pem", "/etc/ca.pem"), (True, True), ("no", False), (None, True)]
+)
+def test_verify_is_a_boolean_or_a_path(verify: Any, meant: bool | str) -> None:
+    assert settings({"region_id": "r", "verify": verify}).verify == meant
+
+
+# Secrets
+
+
+FULL = {
+    "region_id": "cn-hangzhou",
+    "security_token": "CAIS-token",
+    "external_id": "ext-id-1",
+    "credentials_uri": "http://100.100.100.200/creds?key=1",
+    "proxy": "http://user:pass@proxy:3128",
+}
+
+
+def test_settings_show_no_secret() -> None:
+    made = settings(FULL, login="LTAI-key-id", password="top-secret")
+
+    for secret in SECRETS:
+        assert secret not in repr(made)
+        assert secret not in str(made)
+        assert secret not in repr(made.auth)
+
+
+def test_a_list_of_mistakes_shows_no_secret() -> None:
+    text = problems(
+        {**FULL, "auth_type": "nonsense", "region_id": "?"}, login="LTAI-key-id", password="top-secret", host="/"
+    )
+
+    for secret in SECRETS:
+        assert secret not in text
+
+
+JUNK = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.lists(st.integers(), max_size=2)
+)
+
+
+@given(
+    extra=st.dictionaries(st.sampled_from([*JSON_TYPES, *FULL, "auth_type", "region", "proxy"]), JUNK),
+    host=st.none() | st.text(max_size=20),
+    port=st.none() | st.integers(1, 65535),
+)
+def test_any_connection_is_settings_or_a_settings_error(
+    extra: dict[str, Any], host: str | None, port: int | None
+) -> None:
+    try:
+        made = settings(extra, host=host, port=port)
+    except SettingsError:
+        return
+    assert made.origin(NEW).isascii()
+    assert made.max_attempts >= 1
+    assert 0 < made.connect_timeout < float("inf")
+    hash(made)
