@@ -6,6 +6,11 @@ import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
+try:
+    from airflow.sdk import log as masking
+except ImportError:  # Airflow 2.11
+    from airflow.utils.log import secrets_masker as masking  # type: ignore[no-redef,attr-defined]
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseSensorOperator, Context
 
@@ -29,18 +34,13 @@ def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datet
 
 def mask_secret(secret: str) -> None:
     """Keep a secret out of this task's logs."""
-    try:
-        from airflow.sdk.log import mask_secret as mask
-    except ImportError:  # Airflow 2.11
-        from airflow.utils.log.secrets_masker import mask_secret as mask  # type: ignore[no-redef]
-    mask(secret)
+    masking.mask_secret(secret)
 
 
 async def amask_secret(secret: str) -> None:
     """The same on an event loop, where Airflow 3 must not call its supervisor synchronously."""
-    try:
-        from airflow.sdk.log import amask_secret as amask
-    except ImportError:  # before Airflow 3.3
+    amask = getattr(masking, "amask_secret", None)
+    if amask is None:  # before Airflow 3.3
         await asyncio.to_thread(mask_secret, secret)
     else:
         await amask(secret)

@@ -21,6 +21,18 @@ log = logging.getLogger(__name__)
 _CONNECTION_RETRY_SECONDS = 30.0
 
 
+def _import_what_is_needed() -> None:
+    """Importing reads files and takes half a second the first time: not on the loop, where all triggers would wait."""
+    import asgiref.sync  # Airflow's own look-up of connections needs it
+    from airflow.providers.common.compat import connection
+
+    from airflow_provider_fc import hooks
+    from airflow_provider_fc.clients import aio
+    from airflow_provider_fc.core import stopping, wait, watch_ids
+
+    log.debug("Ready: %s", [module.__name__ for module in (asgiref, connection, hooks, aio, stopping, wait, watch_ids)])
+
+
 class FunctionComputeInvocationsTrigger(BaseTrigger):
     """Waits for a batch of invocations and sends exactly one event. It only reads, and may run twice at once.
 
@@ -83,6 +95,7 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        await asyncio.to_thread(_import_what_is_needed)
         from airflow_provider_fc.core.errors import FunctionComputeError, TriggerError, to_fields
 
         try:
@@ -187,11 +200,12 @@ class FunctionComputeInvocationTrigger(FunctionComputeInvocationsTrigger):
 
     async def on_kill(self) -> None:
         """Called by Airflow 3.3 and later on a user's action only."""
+        if not self.cancel_on_kill:
+            return
+        await asyncio.to_thread(_import_what_is_needed)
         from airflow_provider_fc.core.calls import function_of, stop_operation
         from airflow_provider_fc.core.stopping import stop
 
-        if not self.cancel_on_kill:
-            return
         hook = await self._open_hook()
         try:
             function = function_of(hook.settings, self.function_name, self.service_name, self.qualifier)

@@ -89,6 +89,7 @@ class Context:
 
 _BACKOFF_BASE = 0.5
 _BACKOFF_CAP = 20.0
+_SPREAD = 5.0
 
 
 def call(operation: Operation[T], context: Context) -> Flow[T]:
@@ -153,9 +154,11 @@ def _attempt(operation: Operation[T], context: Context, credentials: Credentials
 
 
 def backoff(attempt: int, error: FunctionComputeError, random: Callable[[], float]) -> float:
-    """Seconds to wait after a failed attempt: exponential with full jitter, never less than the server asked for."""
+    """Seconds to wait after a failed attempt: exponential with full jitter, on top of what the server asked for."""
     wished = error.retry_after if isinstance(error, UnavailableError) else None
-    return max(wished or 0.0, random() * min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0 ** min(attempt, 10)))
+    if wished:
+        return wished + random() * min(wished, _SPREAD)  # those who were asked to wait do not come back together
+    return random() * min(_BACKOFF_CAP, _BACKOFF_BASE * 2.0 ** min(attempt, 10))
 
 
 # A server that filters after paging may send many empty pages in a row: this is a million records.
