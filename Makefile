@@ -27,10 +27,10 @@ define compile
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-airflow-2 test test-airflow-2 lint types architecture demo constraints clean
+.PHONY: help venv venv-airflow-2 test test-airflow-2 lint types architecture mutants benchmark-reliability demo constraints clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-22s %s\n", $$1, $$2 }'
 
 venv: $(VENV)/.installed ## make .venv: Airflow 3.3.2, this project (editable) and all tools
 
@@ -51,6 +51,12 @@ types: $(VENV)/.installed ## mypy --strict
 
 architecture: $(VENV)/.installed ## who may import whom (import-linter)
 	$(VENV)/bin/lint-imports
+
+mutants: $(VENV)/.installed ## break one important rule at a time; the test that guards it must notice
+	$(VENV)/bin/python tests/mutants/run.py
+
+benchmark-reliability: $(VENV)/.installed ## five minutes of faults and throttling on a real clock
+	$(VENV)/bin/python benchmarks/reliability.py
 
 demo: $(VENV)/.installed ## run an example DAG against the local Function Compute
 	$(VENV)/bin/python scripts/demo.py

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_fc.core.batch import Batch, Kind, Outcome
 from airflow_provider_fc.core.calls import function_of
-from airflow_provider_fc.core.errors import FunctionComputeError
+from airflow_provider_fc.core.errors import FunctionComputeError, TransportError
 from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Sleep
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.settings import Auth, Settings
@@ -85,7 +85,10 @@ class World:
         reply = self.answer(step.request)
         if isinstance(reply, Exception):
             raise reply
-        return reply or self.app.handle(step.request)
+        try:
+            return reply or self.app.handle(step.request)
+        except ConnectionError as error:  # an injected fault
+            raise TransportError(str(error)) from error
 
     def add(self, *ids: str, **script: Any) -> None:
         """Scripted invocations of the function."""

@@ -337,7 +337,9 @@ def test_the_longest_pause_doubles_up_to_a_cap(attempt: int, longest: float) -> 
     [({"retry_after": "7"}, 9.5), ({"x_acs_retry_after": "2500"}, 3.75), ({"retry_after": "86400"}, 62.5)],
     ids=str,
 )
-def test_the_server_s_wish_is_honoured_with_a_spread_on_top(talk: Conversation, headers: dict[str, str], pause: float) -> None:
+def test_the_server_s_wish_is_honoured_with_a_spread_on_top(
+    talk: Conversation, headers: dict[str, str], pause: float
+) -> None:
     talk.answers = [refusal(429, "ResourceThrottled", **headers), FOUND]
 
     talk.run(call(GET, talk.context))
