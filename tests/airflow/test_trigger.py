@@ -184,6 +184,17 @@ def test_one_started_after_its_deadline_is_a_timeout_with_counts(emulator: Funct
     assert event["summary"]["by_status"] == {"Running": 1}
 
 
+def test_one_rebuilt_late_in_its_wait_keeps_its_deadline(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Running"]}])
+    now = datetime.now(UTC).timestamp()
+    late = rebuilt(trigger(began_at=now - 1000, deadline=now + 0.3))
+
+    async def event() -> Any:
+        return await asyncio.wait_for(anext(late.run()), timeout=10)
+
+    assert asyncio.run(event()).payload["kind"] == "timeout"
+
+
 def test_a_permanent_error_is_an_event_with_code_and_request_id(
     emulator: FunctionComputeEmulator, connection: Callable[..., str]
 ) -> None:

@@ -184,6 +184,7 @@ def test_requests_are_recorded_in_order_and_forgotten_on_demand(control, remote)
         "code": "",
         "request_id": first["request_id"],
         "at": first["at"],
+        "faults": [],
     }
     assert (second["operation"], second["parameters"]["id"], second["code"]) == ("Get", "none", "AsyncTaskNotFound")
     assert (third["operation"], third["parameters"]) == ("", {"method": "PUT", "path": "/nowhere"})
