@@ -1,0 +1,34 @@
+"""The documentation names only what exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+NAMED_TESTS = sorted({name for page in PAGES for name in re.findall(r"tests/[\w/]+\.py::\w+", page.read_text("utf-8"))})
+
+
+@pytest.mark.parametrize("name", NAMED_TESTS)
+def test_a_test_that_the_documentation_names_exists(name: str) -> None:
+    file, _, function = name.partition("::")
+
+    assert f"def {function}(" in (ROOT / file).read_text("utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text("utf-8"))
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_make_targets_that_a_page_names_exist(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    named = re.findall(r"`make ([\w-]+)", page.read_text("utf-8"))
+
+    assert [target for target in named if f"\n{target}:" not in makefile] == []
