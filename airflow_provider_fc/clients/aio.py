@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -14,11 +14,19 @@ from uuid import uuid4
 from weakref import WeakKeyDictionary
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from airflow_provider_fc.clients.credentials import CredentialsProvider, provider_for
-from airflow_provider_fc.clients.network import USER_AGENT, ca_bundle, proxy_for, total_timeout, warn_once
-from airflow_provider_fc.core.errors import FunctionComputeError, TransportError
+from airflow_provider_fc.clients.network import (
+    outgoing_headers,
+    proxy_for,
+    tls_context,
+    total_timeout,
+    transport_error,
+    warn_once,
+)
+from airflow_provider_fc.core.errors import FunctionComputeError
 from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Sleep
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
@@ -60,20 +68,24 @@ async def _shared_session(settings: Settings) -> AsyncIterator[aiohttp.ClientSes
 
 async def _open_session(settings: Settings) -> aiohttp.ClientSession:
     # Reading the certificate authorities takes 50 ms of CPU: not on the loop.
-    context = await asyncio.to_thread(_tls, ca_bundle(settings))
+    context = await asyncio.to_thread(tls_context, settings)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=context, limit=_MAX_CONNECTIONS),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
+        middlewares=[_send_once],
     )
 
 
-def _tls(authorities: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=authorities)
-    if authorities is None:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Turn the errors after which aiohttp sends a GET or PUT again by itself, byte for byte, into one that it reports.
+
+    A nonce is good for one use, so only the flow may send again.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 async def _close(opening: asyncio.Task[aiohttp.ClientSession]) -> None:
@@ -94,27 +106,48 @@ class AiohttpTransport:
         """:raises TransportError: no complete answer."""
         request, settings = send.request, self._settings
         warn_once(settings.conn_id, request.origin, settings.verify)
+        headers = outgoing_headers(settings, request)
         total = total_timeout(settings, send.timeout)
         try:
+            proxy, proxy_headers = _proxy(proxy_for(settings, request.origin))
+            if not request.origin.startswith("https:"):
+                headers |= proxy_headers  # aiohttp itself sends them only with CONNECT
             async with self._session.request(
                 request.method,
                 URL(request.url, encoded=True),  # encoded: these bytes are signed
-                headers={**request.headers, "user-agent": USER_AGENT},
+                headers=headers,
                 skip_auto_headers=("accept", "accept-encoding", "content-type"),
-                data=request.body if request.body or request.method != "GET" else None,
+                data=request.body or None,
                 allow_redirects=False,
-                proxy=proxy_for(settings, request.origin),
+                proxy=proxy,
+                proxy_headers=proxy_headers,
                 timeout=aiohttp.ClientTimeout(
                     total=total, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
                 ),
             ) as response:
                 body = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            reason = str(error) or "timed out"
-            raise TransportError(
-                f"{request.method} {request.origin}{request.path}: {type(error).__name__}: {reason}"
-            ) from error
-        return HttpResponse(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
+        # aiohttp lets some of its parser's errors through, and ValueErrors about hosts and ports that cannot be.
+        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
+            raise transport_error(request, error) from error
+        return HttpResponse(response.status, _headers(response), body)
+
+
+def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """As requests reads them: repeated ones joined, and bytes that are not ASCII as characters that can be stored."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in response.raw_headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _proxy(url: str | None) -> tuple[URL | None, dict[str, str]]:
+    """The proxy and, apart from it, its password: aiohttp's errors quote the whole URL."""
+    proxy = None if url is None else URL(url)
+    if proxy is None or proxy.user is None:
+        return proxy, {}
+    userinfo = f"{proxy.user}:{proxy.password or ''}"
+    return proxy.with_user(None), {"proxy-authorization": f"Basic {b64encode(userinfo.encode()).decode()}"}
 
 
 class AsyncClient:
@@ -149,18 +182,19 @@ class AsyncClient:
 
     async def run(self, flow: Flow[T]) -> T:
         """Obey the flow until it returns; its errors and ours pass through it."""
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    answer = await self._obey(step)
-                except FunctionComputeError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(answer)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        with closing(flow):
+            try:
+                step = next(flow)
+                while True:
+                    try:
+                        answer = await self._obey(step)
+                    except FunctionComputeError as error:
+                        step = flow.throw(error)
+                    else:
+                        step = flow.send(answer)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
 
     async def _obey(self, step: Send | Sleep | GetCredentials) -> object:
         if isinstance(step, Send):

@@ -1,12 +1,25 @@
-"""Where credentials come from: static keys and STS tokens."""
+"""Which credentials a connection has, and how temporary ones are kept fresh."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import NoReturn, Protocol
 
-from airflow_provider_fc.core.errors import SettingsError
+from airflow_provider_fc.clients.role_credentials import Fetch, source_for
+from airflow_provider_fc.core.errors import (
+    FunctionComputeError,
+    SettingsError,
+    TransportError,
+)
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.core.signing import Credentials
+
+log = logging.getLogger(__name__)
 
 
 class CredentialsProvider(Protocol):
@@ -22,6 +35,35 @@ class CredentialsProvider(Protocol):
         """
 
 
+def provider_for(settings: Settings) -> CredentialsProvider:
+    """The provider that the connection's ``auth_type`` asks for; makes no call of any kind.
+
+    Whatever has to be fetched is shared by all clients of this process that would fetch it in the same way.
+    """
+    if settings.auth.auth_type in ("access_key", "sts"):
+        return StaticCredentials(settings.auth)
+    # Reduced to what decides how credentials are fetched, so that connections which differ elsewhere share them.
+    reduced = Settings(
+        conn_id="",
+        auth=settings.auth,
+        region_id=settings.region_id,
+        internal=settings.internal,
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        proxy=settings.proxy,
+    )
+    with _sharing:
+        return _OfConnection(settings.conn_id, _shared(reduced))
+
+
+_sharing = threading.Lock()  # lru_cache alone may make two of a kind when two threads ask at the same time
+
+
+@lru_cache(maxsize=64)
+def _shared(settings: Settings) -> RefreshingCredentials:
+    return RefreshingCredentials(source_for(settings))
+
+
 class StaticCredentials:
     """The keys that stand in the connection."""
 
@@ -35,11 +77,159 @@ class StaticCredentials:
         return self._credentials
 
 
-def provider_for(settings: Settings) -> CredentialsProvider:
-    """The provider that the connection's ``auth_type`` asks for."""
-    if settings.auth.auth_type in ("access_key", "sts"):
-        return StaticCredentials(settings.auth)
-    raise SettingsError(
-        settings.conn_id,
-        [f"extra.auth_type {settings.auth.auth_type!r} is not supported yet; use access_key or sts"],
-    )
+class _OfConnection:
+    """Shared credentials; what is wrong with the settings is said with this connection's name."""
+
+    def __init__(self, conn_id: str, shared: RefreshingCredentials) -> None:
+        self._conn_id = conn_id
+        self._shared = shared
+
+    def cached(self, rejected: Credentials | None) -> Credentials | None:
+        return self._shared.cached(rejected)
+
+    def get(self, rejected: Credentials | None) -> Credentials:
+        try:
+            return self._shared.get(rejected)
+        except SettingsError as error:
+            raise SettingsError(self._conn_id, error.problems) from None
+
+
+# --- keeping them fresh -----------------------------------------------------------------------------------------------
+
+_LONGEST_MARGIN = 300.0
+"""Seconds before the expiry at which credentials are renewed, if their lifetime is long; else 5 % of it."""
+
+_REREAD = 900.0
+"""Seconds after which credentials without a known expiry are asked for again: a file may hold new ones."""
+
+_PAUSE = 60.0
+"""Seconds for which nothing is fetched again while there still is something to work with."""
+
+_PATIENCE = 120.0
+"""Seconds to wait for another thread's fetch; far above what its own timeouts allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A snapshot and its times in epoch seconds. It is replaced as a whole, so reading it needs no lock.
+
+    :param fresh_until: then it is renewed, but goes on being used while that fails.
+    """
+
+    credentials: Credentials
+    fresh_until: float
+    valid_until: float
+
+    @classmethod
+    def since(cls, now: float, credentials: Credentials) -> _Held:
+        if credentials.expires_at is None:
+            if credentials.security_token is None:
+                return cls(credentials, now + _REREAD, float("inf"))
+            credentials = replace(credentials, expires_at=now + _REREAD)
+        expires_at = credentials.expires_at or 0.0
+        margin = min(_LONGEST_MARGIN, 0.05 * (expires_at - now))
+        # What has just been handed out is used, even if it looks expired: then our clock is ahead.
+        return cls(credentials, max(expires_at - margin, now + _PAUSE), max(expires_at, now + _PAUSE))
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One fetch under way, and later what came of it; neither result if it was broken off."""
+
+    landed: threading.Event = field(default_factory=threading.Event)
+    credentials: Credentials | None = None
+    error: FunctionComputeError | None = None
+
+
+class RefreshingCredentials:
+    """Credentials that expire: renewed in time, by one caller at a time, whatever the number of those who ask.
+
+    :param clock: epoch seconds.
+    """
+
+    def __init__(self, fetch: Fetch, *, clock: Callable[[], float] = time.time) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._lock = threading.Lock()  # held for moments, never while something is fetched
+        self._held: _Held | None = None
+        self._flight: _Flight | None = None
+        self._error: FunctionComputeError | None = None
+        self._failed_at = 0.0
+        self._failures = 0
+        self._nothing_better_at = float("-inf")
+
+    def cached(self, rejected: Credentials | None) -> Credentials | None:
+        held, now = self._held, self._clock()
+        if held is None or now >= held.valid_until:
+            return None
+        if _same_keys(held.credentials, rejected):
+            return held.credentials if 0 <= now - self._nothing_better_at < _PAUSE else None
+        due = now >= held.fresh_until and self._flight is None
+        return None if due and not self._failed_within(now, _PAUSE) else held.credentials
+
+    def get(self, rejected: Credentials | None) -> Credentials:
+        while True:
+            with self._lock:
+                if at_hand := self.cached(rejected):
+                    return at_hand
+                # Those who come right after a failure share it. Without this they would queue up, each for as long as
+                # a timeout takes, in the few threads that an event loop also needs for looking up names.
+                if self._error and self._failed_within(self._clock(), min(_PAUSE, 2.0 ** (self._failures - 1))):
+                    _raise_anew(self._error)
+                flight, leading = self._flight, self._flight is None
+                if flight is None:
+                    flight = self._flight = _Flight()
+            if leading:
+                self._fly(flight, rejected)
+            elif not flight.landed.wait(_PATIENCE):
+                self._end(flight)  # so that the next one tries, should it never land
+                raise TransportError("credentials are still being fetched by another thread")
+            if flight.credentials:
+                return flight.credentials
+            if flight.error:
+                return self.cached(rejected) or _raise_anew(flight.error)
+
+    def _fly(self, flight: _Flight, rejected: Credentials | None) -> None:
+        try:
+            credentials = self._fetch()
+        except FunctionComputeError as error:
+            flight.error = self._error = error
+            self._failed_at = self._clock()
+            self._failures += 1
+            self._warn(error, rejected)
+        else:
+            now = self._clock()
+            self._held = _Held.since(now, credentials)
+            flight.credentials = self._held.credentials
+            self._error, self._failures = None, 0
+            if _same_keys(credentials, rejected):
+                self._nothing_better_at = now
+            log.debug("Fetched credentials, to be renewed in %d s", self._held.fresh_until - now)
+        finally:  # also when a task's timeout or Ctrl-C breaks it off: nobody must wait for it any more
+            self._end(flight)
+            flight.landed.set()
+
+    def _end(self, flight: _Flight) -> None:
+        with self._lock:
+            if self._flight is flight:
+                self._flight = None
+
+    def _failed_within(self, now: float, seconds: float) -> bool:
+        return self._error is not None and 0 <= now - self._failed_at < seconds
+
+    def _warn(self, error: FunctionComputeError, rejected: Credentials | None) -> None:
+        left = self._held.valid_until - self._clock() if self._held else 0.0
+        if self._held and left > 0 and not _same_keys(self._held.credentials, rejected):
+            validity = "they do not expire" if left == float("inf") else f"{left:.0f} s left"
+            log.warning("Could not renew the credentials; those at hand stay in use (%s): %s", validity, error)
+
+
+def _same_keys(credentials: Credentials, other: Credentials | None) -> bool:
+    return other is not None and credentials.parts == other.parts
+
+
+def _raise_anew(error: FunctionComputeError) -> NoReturn:
+    """A copy for each caller, since raising changes an exception; without its cause, which may quote secrets."""
+    copy = type(error).__new__(type(error), *error.args)
+    copy.__dict__.update(error.__dict__)
+    raise copy

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import random
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import requests
-import urllib3
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from airflow_provider_fc.clients.credentials import CredentialsProvider, provider_for
-from airflow_provider_fc.clients.network import USER_AGENT, ca_bundle, proxy_for, total_timeout, warn_once
-from airflow_provider_fc.core.errors import FunctionComputeError, TransportError
+from airflow_provider_fc.clients.deadline import TimedHTTPConnection, TimedHTTPSConnection, ends
+from airflow_provider_fc.clients.network import (
+    ca_bundle,
+    outgoing_headers,
+    proxy_for,
+    tls_context,
+    total_timeout,
+    transport_error,
+    warn_once,
+)
+from airflow_provider_fc.core.errors import FunctionComputeError
 from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Sleep
-from airflow_provider_fc.core.http import HttpResponse
+from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
 from airflow_provider_fc.core.settings import Settings
@@ -24,65 +38,72 @@ from airflow_provider_fc.core.signing import Credentials
 
 T = TypeVar("T")
 
-_CHUNK = 65_536
+
+class _Adapter(HTTPAdapter):
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
+        pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*args, **kwargs))
+        pool.ConnectionCls = TimedHTTPSConnection if pool.scheme == "https" else TimedHTTPConnection
+        return pool
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    # urllib3 would say it with every request; network.warn_once has said it.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureRequestWarning)
+        yield
 
 
 class RequestsTransport:
-    """Sends requests exactly as they are: no redirects, no ``.netrc``, no environment, no resending."""
+    """Sends requests exactly as they are: no redirects, no ``.netrc``, no environment, no resending.
+
+    :raises SettingsError: ``verify`` names a file that cannot be used.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        if isinstance(settings.verify, str):
+            tls_context(settings)
         self._settings = settings
-        self._session = requests.Session()
-        self._session.trust_env = False
+        # Not a Session: that one keeps cookies, reads the environment, and looks where a redirect leads.
+        self._adapter = _Adapter()
 
     def send(self, send: Send) -> HttpResponse:
         """:raises TransportError: no complete answer."""
         request, settings = send.request, self._settings
         warn_once(settings.conn_id, request.origin, settings.verify)
-        prepared = requests.Request(request.method, request.origin).prepare()
-        prepared.url = request.url  # set afterwards: preparing would rewrite the bytes that are signed
-        prepared.headers.clear()
-        prepared.headers.update({**request.headers, "user-agent": USER_AGENT})
-        prepared.body = request.body or None
-        if request.body or request.method != "GET":
-            prepared.headers["content-length"] = str(len(request.body))
         proxy = proxy_for(settings, request.origin)
         total = total_timeout(settings, send.timeout)
-        ends = time.monotonic() + total
+        ends.set(time.monotonic() + total)
+        prepared = self._prepare(request)
         try:
-            with self._session.send(
-                prepared,
-                timeout=(min(settings.connect_timeout, total), min(settings.read_timeout, total)),
-                allow_redirects=False,
-                verify=ca_bundle(settings) or False,
-                proxies={"http": proxy, "https": proxy} if proxy else {},
-                stream=True,
-            ) as response:
-                body = b"".join(self._chunks(response, ends))
-        # requests lets some of urllib3's errors through when a body is streamed.
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise TransportError(f"{request.method} {request.origin}{request.path}: {_reason(error)}") from error
+            with (
+                nullcontext() if settings.verify else _without_warnings(),
+                self._adapter.send(
+                    prepared,
+                    timeout=(min(settings.connect_timeout, total), min(settings.read_timeout, total)),
+                    verify=ca_bundle(settings) or False,
+                    proxies={"http": proxy, "https": proxy} if proxy else {},
+                ) as response,
+            ):
+                body = response.content
+        # requests lets some of urllib3's errors through, and ValueErrors about hosts and ports that cannot be.
+        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            raise transport_error(request, error) from error
         return HttpResponse(
             response.status_code, {name.lower(): value for name, value in response.headers.items()}, body
         )
 
-    @staticmethod
-    def _chunks(response: requests.Response, ends: float) -> Iterator[bytes]:
-        # read1 returns what has arrived, so that the clock is looked at even when bytes drip in one by one.
-        while chunk := response.raw.read1(_CHUNK, decode_content=True):
-            yield chunk
-            if time.monotonic() > ends:
-                raise TimeoutError("the answer took too long")
+    def _prepare(self, request: HttpRequest) -> requests.PreparedRequest:
+        # Filled by hand: requests' own way of preparing would rewrite the bytes that are signed.
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = request.method, request.url, request.body or None
+        prepared.headers = CaseInsensitiveDict(outgoing_headers(self._settings, request))
+        if request.body:
+            prepared.headers["content-length"] = str(len(request.body))
+        return prepared
 
     def close(self) -> None:
-        self._session.close()
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause: the outer ones repeat the whole URL."""
-    while cause := (error.__cause__ or error.__context__):
-        error = cause
-    return f"{type(error).__name__}: {error}"
+        self._adapter.close()
 
 
 class SyncClient:
@@ -109,18 +130,19 @@ class SyncClient:
 
     def run(self, flow: Flow[T]) -> T:
         """Obey the flow until it returns; its errors and ours pass through it."""
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    answer = self._obey(step)
-                except FunctionComputeError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(answer)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+        with closing(flow):
+            try:
+                step = next(flow)
+                while True:
+                    try:
+                        answer = self._obey(step)
+                    except FunctionComputeError as error:
+                        step = flow.throw(error)
+                    else:
+                        step = flow.send(answer)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
 
     def _obey(self, step: Send | Sleep | GetCredentials) -> object:
         if isinstance(step, Send):

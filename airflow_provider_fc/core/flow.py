@@ -103,15 +103,16 @@ def call(operation: Operation[T], context: Context) -> Flow[T]:
     answer_lost = False
     attempt = 1
     while True:
-        credentials = yield GetCredentials(rejected)
+        credentials: Credentials | None = None
         try:
+            credentials = yield GetCredentials(rejected)
             return (yield from _attempt(operation, context, credentials))
         except AlreadyExistsError as error:
             error.repeated = answer_lost
             raise
         except AccessDeniedError:
             # A token may have been refused because its time was up: one refresh, no more.
-            if rejected is not None or credentials.expires_at is None:
+            if rejected is not None or credentials is None or credentials.expires_at is None:
                 raise
             rejected = credentials
         except FunctionComputeError as error:
@@ -123,7 +124,7 @@ def call(operation: Operation[T], context: Context) -> Flow[T]:
                 raise
             log.debug("Attempt %d of %s failed, again in %.1f s: %s", attempt, operation.kind, pause, error)
             yield Sleep(pause)
-            answer_lost = answer_lost or not _throttled(error)
+            answer_lost = answer_lost or not (credentials is None or _throttled(error))
             attempt += 1
 
 

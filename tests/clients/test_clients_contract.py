@@ -7,6 +7,7 @@ way, changes the target's bytes, follows redirects, reads ``~/.netrc`` or the pr
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import socket
 import time
@@ -23,7 +24,7 @@ from clients.kit import PROXY_PASSWORD, secrets_of, settings_for, signed
 from clients.wire_server import Connection, Received, answer, close, drip, raw, reset, silence, then
 
 from airflow_provider_fc.core.api import function_ref
-from airflow_provider_fc.core.errors import SettingsError, TransportError
+from airflow_provider_fc.core.errors import SettingsError, TransportError, UnavailableError
 from airflow_provider_fc.core.flow import call
 from airflow_provider_fc.core.http import HttpRequest
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, ListInvocations, StopInvocation
@@ -174,6 +175,25 @@ def test_header_names_are_lower_case_and_repeated_headers_are_joined(connect, se
     headers = connect(server.origin).exchange(signed(server.origin)).headers
 
     assert (headers["x-one"], headers["retry-after"]) == ("a, b", "3")
+
+
+def test_a_header_that_is_not_ascii_can_be_stored_and_shown_afterwards(connect, serve):
+    server = serve(raw(b"HTTP/1.1 200 OK\r\nx-fc-request-id: caf\xe9 \xff\r\ncontent-length: 0\r\n\r\n"))
+
+    value = connect(server.origin).exchange(signed(server.origin)).headers["x-fc-request-id"]
+
+    assert value == "caf\xe9 \xff"
+    assert json.loads(json.dumps(value).encode()) == value
+
+
+def test_a_page_of_html_from_something_in_between_keeps_its_status(connect, serve, slept):
+    server = serve(then=answer(502, b"<html>Bad Gateway</html>", Content_Type="text/html"))
+    client = connect(server.origin, max_attempts=2)
+
+    with pytest.raises(UnavailableError, match="HTTP 502"):
+        client.run(call(ListInvocations(function_ref("resize")), client.context))
+
+    assert (len(server.requests), len(slept)) == (2, 1)
 
 
 # --- what libraries do unasked ----------------------------------------------------------------------------------------
@@ -634,23 +654,30 @@ def test_an_exchange_ends_when_its_time_is_up_while_the_server_still_sends(conne
     request = signed(server.origin)
     client = connect(server.origin)
 
-    with takes(0.3, at_most=0.8), pytest.raises(TransportError) as caught:
-        client.exchange(request, timeout=0.3)
+    with takes(0.2, at_most=1.5), pytest.raises(TransportError) as caught:
+        client.exchange(request, timeout=0.2)
 
     explains(caught.value, request)
+
+
+def test_an_exchange_ends_when_its_time_is_up_also_when_the_server_has_just_sent_something(connect, serve):
+    server = serve(then(raw(OK + b"content-length: 100\r\n\r\n"), drip(b"." * 11), silence))
+
+    with takes(0.6, at_most=1.1), pytest.raises(TransportError):
+        connect(server.origin).exchange(signed(server.origin), timeout=0.6)
 
 
 def test_the_settings_limit_an_exchange_for_which_no_limit_is_given(connect, serve):
     server = serve(DRIPS["its body"])
 
-    with takes(0.4, at_most=0.9), pytest.raises(TransportError):
+    with takes(0.4, at_most=1.5), pytest.raises(TransportError):
         connect(server.origin, connect_timeout=0.1, read_timeout=0.15).exchange(signed(server.origin))
 
 
 def test_a_server_that_falls_silent_is_given_up_after_the_read_timeout(connect, serve):
     server = serve(then(raw(OK + b"content-length: 9\r\n\r\n{"), silence))
 
-    with takes(0.2, at_most=0.7), pytest.raises(TransportError):
+    with takes(0.2, at_most=1.5), pytest.raises(TransportError):
         connect(server.origin, read_timeout=0.2).exchange(signed(server.origin))
 
 
@@ -665,7 +692,7 @@ def test_a_server_that_does_not_shake_hands_is_given_up_after_the_connect_timeou
     server = serve(on_connect=silence)
     request = signed(f"https://127.0.0.1:{server.port}")
 
-    with takes(0.2, at_most=0.8), pytest.raises(TransportError) as caught:
+    with takes(0.2, at_most=1.5), pytest.raises(TransportError) as caught:
         connect(request.origin, connect_timeout=0.2).exchange(request)
 
     explains(caught.value, request)
@@ -679,7 +706,7 @@ def test_a_server_that_does_not_accept_is_given_up_after_the_connect_timeout(con
             sock.connect_ex(full.getsockname())
         request = signed(f"http://127.0.0.1:{full.getsockname()[1]}")
 
-        with takes(0.2, at_most=0.7), pytest.raises(TransportError) as caught:
+        with takes(0.2, at_most=1.5), pytest.raises(TransportError) as caught:
             connect(request.origin, connect_timeout=0.2).exchange(request)
 
         for sock in waiting:

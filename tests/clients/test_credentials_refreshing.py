@@ -215,6 +215,25 @@ def test_a_fetch_that_is_broken_off_is_taken_over_by_the_next(issuer: Issuer, pr
     assert provider.get(None).access_key_id == "id-2"
 
 
+def test_a_fetch_that_never_ends_is_given_up_after_a_while(
+    issuer: Issuer, provider: RefreshingCredentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.01)
+    fetching, go_on = threading.Event(), threading.Event()
+    issuer.first = lambda: (fetching.set(), go_on.wait(10))
+
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(provider.get, None)
+        assert fetching.wait(10)
+        with pytest.raises(TransportError, match="still being fetched"):
+            provider.get(None)
+        issuer.first = lambda: None
+        assert provider.get(None).access_key_id == "id-2"
+        go_on.set()
+
+    assert stuck.result()
+
+
 # --- when -------------------------------------------------------------------------------------------------------------
 
 
@@ -236,7 +255,7 @@ def test_credentials_are_renewed_a_little_before_they_expire(
 
 
 def test_keys_without_a_token_never_expire_but_are_looked_for_again(
-    issuer: Issuer, provider: RefreshingCredentials
+    issuer: Issuer, provider: RefreshingCredentials, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = Credentials("id", "secret")
     issuer.script = [keys, TransportError("no"), replace(keys, access_key_id="new")]
@@ -244,6 +263,7 @@ def test_keys_without_a_token_never_expire_but_are_looked_for_again(
     assert provider.get(None) == keys
     issuer.clock.sleep(86_400)
     assert provider.get(None) == keys
+    assert "those at hand stay in use (they do not expire): no" in caplog.text
     issuer.clock.sleep(60)
     assert provider.get(None).access_key_id == "new"
 
@@ -285,7 +305,7 @@ def test_a_failed_renewal_warns_and_keeps_what_is_still_valid(
 
     assert issuer.fetches == 1 + 3  # at once, after one minute, after two
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        f"Could not renew the credentials; those at hand are good for {left} s more: STS: timed out"
+        f"Could not renew the credentials; those at hand stay in use ({left} s left): STS: timed out"
         for left in (180, 120, 60)
     ]
 
@@ -341,13 +361,14 @@ def test_while_nothing_can_be_fetched_attempts_become_rarer_up_to_one_a_minute(
 
 
 def test_refused_credentials_are_not_returned_when_new_ones_cannot_be_had(
-    issuer: Issuer, provider: RefreshingCredentials
+    issuer: Issuer, provider: RefreshingCredentials, caplog: pytest.LogCaptureFixture
 ) -> None:
     refused = provider.get(None)
     issuer.script = [TransportError("STS: timed out")]
 
     with pytest.raises(TransportError, match="timed out"):
         provider.get(refused)
+    assert "stay in use" not in caplog.text
     assert provider.cached(None) is refused  # others may find that they still work
     issuer.clock.sleep(1)
     assert provider.get(refused).access_key_id == "id-3"

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import ssl
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
-from airflow_provider_fc.clients import credentials as module
-from airflow_provider_fc.clients.credentials import provider_for, source_for
+from airflow_provider_fc.clients import credentials, role_credentials
+from airflow_provider_fc.clients.credentials import provider_for
+from airflow_provider_fc.clients.role_credentials import source_for
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     FunctionComputeError,
@@ -135,9 +137,9 @@ def serve() -> Iterator[Callable[..., Service]]:
 
 @pytest.fixture(autouse=True)
 def nothing_shared() -> Iterator[None]:
-    module._shared.cache_clear()
+    credentials._shared.cache_clear()
     yield
-    module._shared.cache_clear()
+    credentials._shared.cache_clear()
 
 
 def settings_of(auth_type: Any, **auth: Any) -> Settings:
@@ -215,13 +217,15 @@ def test_sts_is_asked_over_https_with_a_certificate_that_the_system_trusts(
     serve: Callable[..., Service], authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sts = serve(tls=authority.server)
-    monkeypatch.setattr(module, "_sts_endpoint", lambda settings: sts.authority)  # no scheme: as in production
+    monkeypatch.setattr(
+        role_credentials, "_sts_endpoint", lambda settings: sts.authority
+    )  # no scheme: as in production
 
     with pytest.raises(TransportError, match=f"AssumeRole {sts.origin}: .*CERTIFICATE_VERIFY_FAILED"):
         source_for(role())()
 
     trusted = serve(tls=authority.server)
-    monkeypatch.setattr(module, "_sts_endpoint", lambda settings: trusted.authority)
+    monkeypatch.setattr(role_credentials, "_sts_endpoint", lambda settings: trusted.authority)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
     assert provider_for(role()).get(None) == ISSUED
 
@@ -386,7 +390,7 @@ def test_the_librarys_provider_for_instances_leaves_no_thread_when_made_our_way(
     monkeypatch.setattr("alibabacloud_credentials.utils.auth_util.environment_ecs_metadata_disabled", "false")
     before = threading.active_count()
 
-    module._role_of_this_instance(provider, "airflow")  # made, and asked nothing
+    role_credentials._role_of_this_instance(provider, "airflow")  # made, and asked nothing
 
     assert threading.active_count() == before
 
@@ -780,6 +784,23 @@ def test_others_who_use_the_librarys_loggers_are_not_silenced(
         "meanwhile",
         "afterwards",
     ]
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "credentials.md"
+
+
+def test_the_examples_of_the_documentation_are_usable_connections() -> None:
+    examples = re.findall(r"AIRFLOW_CONN_FC_DEFAULT='(.*?)'\n", PAGE.read_text(), re.DOTALL)
+
+    used = []
+    for example in examples:
+        connection = json.loads(example)
+        assert connection.pop("conn_type") == "alibaba_fc"
+        settings = Settings.from_connection("fc_default", **connection)
+        assert provider_for(settings).cached(None) is None
+        used.append(settings.auth.auth_type)
+
+    assert used == ["ram_role_arn", "oidc_role_arn", "ecs_ram_role", "credentials_uri"]
 
 
 FRESH = """

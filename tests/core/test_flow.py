@@ -221,6 +221,22 @@ def test_an_error_of_whoever_supplies_credentials_passes_through() -> None:
         flow.throw(SettingsError("fc_default", ["no role"]))
 
 
+def test_credentials_that_cannot_be_had_for_a_moment_are_asked_for_again() -> None:
+    flow = call(GET, Conversation().context)
+    next(flow)
+
+    assert isinstance(flow.throw(TransportError("sts is out of reach")), Sleep)
+    assert flow.send(None) == GetCredentials(None)
+
+
+def test_credentials_that_are_refused_by_whoever_hands_them_out_are_an_error_at_once() -> None:
+    flow = call(GET, Conversation().context)
+    next(flow)
+
+    with pytest.raises(AccessDeniedError):
+        flow.throw(AccessDeniedError("AssumeRole", 403, "NoPermission", "no", "request-1"))
+
+
 def test_a_connection_without_an_address_for_the_generation_is_a_settings_error() -> None:
     talk = Conversation(Settings("fc_default", Auth(), region_id="cn-hangzhou"))
 
