@@ -11,7 +11,8 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from airflow_provider_fc.emulator.app import ACCESS_KEY_ID, ACCESS_KEY_SECRET, RequestRecord
+from airflow_provider_fc.emulator.app import ACCESS_KEY_ID, ACCESS_KEY_SECRET
+from airflow_provider_fc.emulator.records import RequestRecord
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
 USAGE_ERROR = 2
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_at_least(0), default=9000, help="port to listen on, 0 for a free one (default: %(default)s)")
     add("--functions", metavar="FILE.py", help="every public `def f(event: bytes, context)` in it is a function")
-    add("--scenario", metavar="FILE.json", help="invocations, lives of functions and switches to begin with")
+    add("--scenario", metavar="FILE.json", help="invocations, lives of functions, switches and faults to begin with")
     add("--state", metavar="FILE", help="keep invocations in this file over restarts")
     add("--access-key-id", default=ACCESS_KEY_ID, help="the only valid one (default: %(default)s)")
     add("--access-key-secret", default=ACCESS_KEY_SECRET, help="its secret (default: %(default)s)")
@@ -89,7 +90,9 @@ def _log(record: RequestRecord) -> None:
     """No secret and no payload gets into a record."""
     parameters = " ".join(f"{name}={value}" for name, value in record.parameters.items())
     asked = f"{record.operation or 'unknown'} {record.generation} {parameters}"
-    print(f"{asked} -> {record.status} {record.code}".rstrip(), record.request_id, file=sys.stderr, flush=True)
+    answered = f"{asked} -> {record.status} {record.code}".rstrip()
+    faults = [f"faults: {', '.join(record.faults)}"] if record.faults else []
+    print(answered, record.request_id, *faults, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
 
-import msgspec
-
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.signing import Credentials
-from airflow_provider_fc.emulator import tokens
+from airflow_provider_fc.emulator import answers, tokens
 from airflow_provider_fc.emulator.auth import Verifier
 from airflow_provider_fc.emulator.errors import Refusal
+from airflow_provider_fc.emulator.faults import FaultRule
+from airflow_provider_fc.emulator.faults.delivery import Delivery
+from airflow_provider_fc.emulator.faults.rule import Arrival, Asked
 from airflow_provider_fc.emulator.generations import Generation, Operation, Route, find_route
-from airflow_provider_fc.emulator.invocations import InvocationView
-from airflow_provider_fc.emulator.listing import Query
+from airflow_provider_fc.emulator.injector import FaultInjector, FaultReport, Interference
+from airflow_provider_fc.emulator.listing import Page, Query
 from airflow_provider_fc.emulator.parameters import Parameters
+from airflow_provider_fc.emulator.records import RequestRecord, parameters_of
+from airflow_provider_fc.emulator.schema import NewFaults, read
 from airflow_provider_fc.emulator.state import FunctionComputeState
 
 ACCESS_KEY_ID = "emulator-key-id"
 ACCESS_KEY_SECRET = "emulator-key-secret"  # plainly fake: nothing else in the world accepts it
 REQUESTS_KEPT = 100_000
-
-
-class RequestRecord(msgspec.Struct, frozen=True):
-    """A request the emulator has answered: no secret, no payload.
-
-    :param operation: ``List``, ``Get``, ``Stop``, ``Invoke``, or ``""`` for a path the API does not have.
-    :param parameters: path parts by their meaning (``function``, ``service``, ``qualifier``, ``id``; or ``method`` and
-        ``path`` themselves), the query and the headers of an invocation by their names on the wire.
-    :param code: the error code of a refused one.
-    :param at: epoch ms.
-    """
-
-    operation: str
-    generation: str
-    parameters: Mapping[str, str]
-    status: int
-    code: str
-    request_id: str
-    at: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +38,7 @@ class Call:
     request_id: str
     route: Route
     parameters: Parameters
+    faults: Interference
 
     @property
     def generation(self) -> Generation:
@@ -101,6 +86,7 @@ class FunctionComputeApp:
         self.state = state if state is not None else FunctionComputeState()
         self.requests: deque[RequestRecord] = deque(maxlen=REQUESTS_KEPT)
         self._on_request = on_request
+        self._injector = FaultInjector()
         self._arn = f"acs:fc:{region}:{account_id}:functions/"
         self._verifier = Verifier(Credentials(access_key_id, access_key_secret, security_token), self.state.clock)
         self._handlers: dict[Operation, Callable[[Call], HttpResponse]] = {
@@ -119,25 +105,56 @@ class FunctionComputeApp:
     def credentials(self, credentials: Credentials) -> None:
         self._verifier.credentials = credentials
 
+    @property
+    def faults(self) -> list[FaultReport]:
+        """The rules in force, with how often each has acted."""
+        return self._injector.reports
+
+    def add_faults(self, faults: Iterable[FaultRule | Mapping[str, Any]]) -> None:
+        """Let things go wrong from now on.
+
+        :raises SchemaError: a key or value is wrong; then none is added.
+        """
+        self._injector.add(read({"faults": list(faults)}, NewFaults).faults, self.state.clock())
+
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more."""
+        self._injector.clear()
+
     def handle(self, request: HttpRequest) -> HttpResponse:
-        """Answer one request: ``path`` and ``query`` as decoded from the raw target, header names in lower case."""
+        """Answer one request: ``path`` and ``query`` as decoded from the raw target, header names in lower case.
+
+        :raises ConnectionResetError: a fault keeps the answer from arriving whole. One that takes time does nothing.
+        """
+        response, delivery = self.exchange(request)
+        if not delivery.arrives:
+            raise ConnectionResetError("a fault injected into the emulator broke the connection")
+        return response
+
+    def exchange(self, request: HttpRequest) -> tuple[HttpResponse, Delivery]:
+        """The answer to one request, and how it is to travel."""
         route = find_route(request.method, request.path)
+        faults = self._injector.meet(_arrival(request, route, self.state.clock()))
         request_id = self.state.new_id()
         code = ""
         try:
-            response = self._answer(Call(request, request_id, route, Parameters(request.query)))
+            faults.refuse()
+            response = self._answer(Call(request, request_id, route, Parameters(request.query), faults))
         except Refusal as refusal:
             code = route.generation.codes.get(refusal.code, refusal.code)
-            response = _error(route.generation, refusal.status, code, refusal.message, request_id)
-        self._record(request, route, response.status, code, request_id)
-        headers = {"x-fc-request-id": request_id, "date": self._date(), **response.headers}
-        return HttpResponse(response.status, headers, response.body)
+            response = answers.error(route.generation, refusal, code, request_id)
+        headers = {"x-fc-request-id": request_id, "date": _date(faults.server_time), **response.headers}
+        response = faults.alter(HttpResponse(response.status, headers, response.body))
+        delivery = faults.deliver(response)
+        self._record(request, route, response.status, code, request_id, faults.fired)
+        return response, delivery
 
     def _answer(self, call: Call) -> HttpResponse:
         operation = call.route.operation
         if operation is None:
             raise Refusal("PathNotSupported", f"{call.request.method} {call.request.path} is not part of the API")
-        self._verifier.check(call.request, call.generation.version, call.generation.actions[operation])
+        generation, now = call.generation, call.faults.server_time
+        self._verifier.check(call.request, generation.version, generation.actions[operation], now)
         return self._handlers[operation](call)
 
     def _list(self, call: Call) -> HttpResponse:
@@ -155,22 +172,22 @@ class FunctionComputeApp:
         limit = read.number("limit", generation.default_limit, lowest=1, highest=100)
         token = read.text("nextToken")
         payloads = read.flag("includePayload")
-        page = self.state.list_page(
-            query, limit=limit, after=tokens.decode(token, query) if token else None, payloads=payloads
-        )
-        items = [self._item(generation, item, payloads=payloads) for item in page.items]
-        body = {
-            generation.envelope: items or generation.empty_list,
-            "nextToken": generation.last_token if page.following is None else tokens.encode(page.following, query),
-        }
-        return _json(200, {key: value for key, value in body.items() if value is not ...})
+        place, turn = tokens.decode(token, query) if token else (None, 0)
+
+        def fetch(asked: Asked) -> Page:
+            return self.state.list_page(
+                query, limit=asked.limit, after=asked.place, payloads=payloads, lens=call.faults.lens
+            )
+
+        page = call.faults.page(Asked(place, turn, limit), fetch)
+        return answers.page(generation, page, query, self._arn, payloads=payloads)
 
     def _get(self, call: Call) -> HttpResponse:
-        shown = self.state.get(call.service, call.function, call.id, qualifier=call.qualifier)
-        return _json(200, self._item(call.generation, shown, payloads=True))
+        shown = self.state.get(call.service, call.function, call.id, qualifier=call.qualifier, lens=call.faults.lens)
+        return answers.invocation(call.generation, shown, self._arn)
 
     def _stop(self, call: Call) -> HttpResponse:
-        self.state.stop(call.service, call.function, call.id, qualifier=call.qualifier)
+        self.state.stop(call.service, call.function, call.id, qualifier=call.qualifier, lens=call.faults.lens)
         return HttpResponse(call.generation.stop_status)
 
     def _invoke(self, call: Call) -> HttpResponse:
@@ -190,48 +207,37 @@ class FunctionComputeApp:
         )
         return HttpResponse(202, {call.generation.id_header: id})
 
-    def _item(self, generation: Generation, shown: InvocationView, *, payloads: bool) -> dict[str, Any]:
-        values = msgspec.structs.asdict(shown) | {"function_arn": self._arn + shown.function}
-        fields = {**generation.fields, **(generation.payload_fields if payloads else {})}
-        return {wire: values[name] for wire, name in fields.items()}
-
-    def _record(self, request: HttpRequest, route: Route, status: int, code: str, request_id: str) -> None:
+    def _record(
+        self, request: HttpRequest, route: Route, status: int, code: str, request_id: str, faults: tuple[str, ...]
+    ) -> None:
         record = RequestRecord(
             operation=route.operation or "",
             generation=route.generation.version,
-            parameters=_recorded(request, route),
+            parameters=parameters_of(request, route),
             status=status,
             code=code,
             request_id=request_id,
             at=self.state.now,
+            faults=faults,
         )
         self.requests.append(record)
         if self._on_request is not None:
             self._on_request(record)
 
-    def _date(self) -> str:
-        return format_datetime(datetime.fromtimestamp(self.state.clock(), UTC), usegmt=True)
+
+def _arrival(request: HttpRequest, route: Route, now: float) -> Arrival:
+    headers = request.headers
+    return Arrival(
+        operation=route.operation,
+        function=route.names.get("function", ""),
+        id=route.names.get("id") or headers.get(route.generation.id_header, ""),
+        status_filter=request.query.get("status", ""),
+        continued=bool(request.query.get("nextToken")),
+        security_token=headers.get("x-acs-security-token") or headers.get("x-fc-security-token", ""),
+        now=now,
+        server_time=now,
+    )
 
 
-_RECORDED_HEADERS = (
-    "x-fc-invocation-type",
-    "x-fc-stateful-async-invocation-id",
-    "x-fc-async-task-id",
-    "x-fc-async-delay",
-)
-
-
-def _recorded(request: HttpRequest, route: Route) -> dict[str, str]:
-    where = route.names if route.operation else {"method": request.method, "path": request.path}
-    # A URL can carry a signature and a token in parameters of these names.
-    query = {name: text for name, text in request.query.items() if not name.lower().startswith("x-")}
-    sent = {name: request.headers[name] for name in _RECORDED_HEADERS if name in request.headers}
-    return {**where, **query, **sent}
-
-
-def _json(status: int, body: object) -> HttpResponse:
-    return HttpResponse(status, {"content-type": "application/json"}, msgspec.json.encode(body))
-
-
-def _error(generation: Generation, status: int, code: str, message: str, request_id: str) -> HttpResponse:
-    return _json(status, dict(zip(generation.error_keys, (code, message, request_id), strict=False)))
+def _date(seconds: float) -> str:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)

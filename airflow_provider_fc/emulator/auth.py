@@ -42,7 +42,7 @@ class Verifier:
     """Holds what one account's requests are checked against.
 
     :param credentials: the only valid key pair; with a token every request has to carry exactly it.
-    :param clock: epoch seconds.
+    :param clock: epoch seconds; how long nonces are kept goes by it.
     """
 
     def __init__(self, credentials: Credentials, clock: Callable[[], float]) -> None:
@@ -51,39 +51,42 @@ class Verifier:
         self._nonces: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def check(self, request: HttpRequest, version: str, action: str) -> None:
+    def check(self, request: HttpRequest, version: str, action: str, now: float) -> None:
         """Let a request pass, or say why not.
 
         :param version: what the path names; an ACS3 request has to name the same, likewise ``action``.
+        :param now: epoch seconds, against which the request's time is held.
         :raises Refusal: the service would refuse it.
         """
         authorization = request.headers.get("authorization", "")
         if acs3 := _ACS3_AUTHORIZATION.fullmatch(authorization):
-            self._check_acs3(request, acs3["id"], acs3["headers"].split(";"), acs3["signature"])
+            self._check_acs3(request, acs3["id"], acs3["headers"].split(";"), acs3["signature"], now)
             self._check_action(request, version, action)
         elif fc := _FC_AUTHORIZATION.fullmatch(authorization):
-            self._check_fc(request, fc["id"], fc["signature"])
+            self._check_fc(request, fc["id"], fc["signature"], now)
         elif authorization:
             raise Refusal("InvalidArgument", f"the authorization header is neither 'FC' nor {ACS3_ALGORITHM!r}")
         else:
             raise Refusal("MissingRequiredHeader", "the request has no authorization header")
 
-    def _check_fc(self, request: HttpRequest, access_key_id: str, signature: str) -> None:
+    def _check_fc(self, request: HttpRequest, access_key_id: str, signature: str, now: float) -> None:
         self._check_key(access_key_id, request.headers.get("x-fc-security-token"))
         sent = _time(parsedate_to_datetime, _required(request, "date"))
-        if abs(self._clock() - sent) > MAX_SKEW_SECONDS:
-            raise Refusal("AccessDenied", f"the date header is more than 15 minutes off; server time is {self._now()}")
+        if abs(now - sent) > MAX_SKEW_SECONDS:
+            raise Refusal("AccessDenied", f"the date header is more than 15 minutes off; server time is {_iso(now)}")
         text = fc_string_to_sign(request.method, request.path, request.headers)
         self._compare(signature, fc_signature(text, self.credentials.access_key_secret), text)
 
-    def _check_acs3(self, request: HttpRequest, access_key_id: str, signed: list[str], signature: str) -> None:
+    def _check_acs3(
+        self, request: HttpRequest, access_key_id: str, signed: list[str], signature: str, now: float
+    ) -> None:
         for name in _ACS3_REQUIRED:
             _required(request, name)
         self._check_key(access_key_id, request.headers.get("x-acs-security-token"))
         sent = _time(_acs3_date, request.headers["x-acs-date"])
-        if abs(self._clock() - sent) > MAX_SKEW_SECONDS:
+        if abs(now - sent) > MAX_SKEW_SECONDS:
             raise Refusal(
-                "InvalidTimeStamp.Expired", f"x-acs-date is more than 15 minutes off; server time is {self._now()}"
+                "InvalidTimeStamp.Expired", f"x-acs-date is more than 15 minutes off; server time is {_iso(now)}"
             )
         unsigned = {name for name in request.headers if name == "host" or name.startswith("x-acs-")} - set(signed)
         missing = set(signed) - request.headers.keys()
@@ -131,15 +134,16 @@ class Verifier:
                     "InvalidAction.NotFound", f"{name} is {request.headers[name]!r}, the path needs {expected!r}"
                 )
 
-    def _now(self) -> str:
-        return datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
 
 def _required(request: HttpRequest, name: str) -> str:
     value = request.headers.get(name)
     if not value:
         raise Refusal("MissingRequiredHeader", f"the request has no {name} header")
     return value
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _acs3_date(text: str) -> datetime:

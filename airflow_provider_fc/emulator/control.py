@@ -9,7 +9,7 @@ import msgspec
 
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.emulator.app import FunctionComputeApp
-from airflow_provider_fc.emulator.schema import NewInvocations, SchemaError, read_json
+from airflow_provider_fc.emulator.schema import NewFaults, NewInvocations, SchemaError, read_json
 
 PREFIX = "/_emulator/"
 
@@ -28,6 +28,9 @@ class ControlPaths:
             ("GET", "switches"): lambda _: self._state.switches,
             ("POST", "switches"): self._set_switches,
             ("DELETE", "switches"): lambda _: self._state.reset_switches(),
+            ("GET", "faults"): lambda _: {"faults": app.faults},
+            ("POST", "faults"): self._add_faults,
+            ("DELETE", "faults"): lambda _: app.clear_faults(),
         }
 
     def handle(self, request: HttpRequest, client: str | None) -> HttpResponse:
@@ -50,6 +53,10 @@ class ControlPaths:
 
     def _add_invocations(self, body: bytes) -> object:
         return {"ids": self._state.add(read_json(body, NewInvocations).invocations)}
+
+    def _add_faults(self, body: bytes) -> object:
+        self._app.add_faults(read_json(body, NewFaults).faults)
+        return {"faults": self._app.faults}
 
     def _set_switches(self, body: bytes) -> object:
         return self._state.set_switches(**read_json(body, dict))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 # Codes that are spelled differently by the generations stand here under a neutral name; generations.py translates.
 STATUS = {
     "InvalidArgument": 400,
@@ -25,14 +27,15 @@ STATUS = {
 class Refusal(Exception):
     """A request the service answers with an error.
 
-    :param code: a key of ``STATUS``.
+    :param code: a key of ``STATUS``, or any text together with ``status``.
+    :param headers: to be sent with it, names in lower case.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(
+        self, code: str, message: str, *, status: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-
-    @property
-    def status(self) -> int:
-        return STATUS[self.code]
+        self.status = STATUS[code] if status is None else status
+        self.headers = headers or {}

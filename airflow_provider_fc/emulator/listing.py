@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from airflow_provider_fc.emulator.invocations import Invocation, Moment
+from airflow_provider_fc.emulator.invocations import Invocation, InvocationView, Moment
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,13 +25,12 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     started_from: int | None = None
     started_to: int | None = None
 
-    def matches(self, invocation: Invocation, moment: Moment) -> bool:
+    def concerns(self, invocation: Invocation) -> bool:
+        return invocation.id.startswith(self.prefix) and self.qualifier in (None, invocation.qualifier)
+
+    def admits(self, moment: Moment) -> bool:
         """A start window holds both its ends, and shows only what has started."""
         if self.status is not None and moment.status != self.status:
-            return False
-        if not invocation.id.startswith(self.prefix):
-            return False
-        if self.qualifier is not None and invocation.qualifier != self.qualifier:
             return False
         if self.started_from is None and self.started_to is None:
             return True
@@ -45,6 +44,22 @@ class Position(NamedTuple):
 
     time: int
     id: str
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page of a listing.
+
+    :param items: ``None`` only where a fault wants ``null``.
+    :param following: where the next page begins; ``turn`` tells different tokens for the same place apart.
+    """
+
+    items: list[InvocationView] | None
+    following: int | Position | None
+    turn: int = 0
+
+
+Lens = Callable[[Invocation, Moment, Callable[[Moment], bool]], Moment | None]
+"""Shows an invocation differently, or not at all; it is told which moments have been asked for."""
 
 
 class Row:
@@ -115,8 +130,10 @@ class Listing:
             heapq.heappush(self._to_come, (min(to_come), next(self._tie), row))
 
 
-def walk(rows: list[tuple[int, str, Row]], query: Query, after: Position | None) -> Iterator[Row]:
-    """The rows a query matches, beginning behind ``after``."""
+def walk(
+    rows: list[tuple[int, str, Row]], query: Query, after: Position | None, lens: Lens | None = None
+) -> Iterator[tuple[Row, Moment]]:
+    """The rows a query matches and what to show of them, beginning behind ``after``."""
     if query.order == "asc":
         start = bisect_right(rows, after, key=_key) if after else 0
         indices = range(start, len(rows))
@@ -125,8 +142,10 @@ def walk(rows: list[tuple[int, str, Row]], query: Query, after: Position | None)
         indices = range(end - 1, -1, -1)
     for index in indices:
         row = rows[index][2]
-        if row.moment is not None and query.matches(row.invocation, row.moment):
-            yield row
+        if row.moment is not None and query.concerns(row.invocation):
+            shown = lens(row.invocation, row.moment, query.admits) if lens else row.moment
+            if shown is not None and query.admits(shown):
+                yield row, shown
 
 
 def _key(row: tuple[int, str, Row]) -> Position:

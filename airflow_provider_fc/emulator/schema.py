@@ -6,9 +6,12 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
+
+from airflow_provider_fc.emulator.faults import ACTIONS, FaultRule
+from airflow_provider_fc.emulator.generations import Operation
 
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 T = TypeVar("T")
@@ -113,12 +116,19 @@ class Scenario(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     invocations: list[ScriptedInvocation] = []
     functions: dict[str, Life] = {}
     switches: Switches = msgspec.field(default_factory=Switches)
+    faults: list[FaultRule] = []
 
 
 class NewInvocations(msgspec.Struct, forbid_unknown_fields=True):
     """Body of ``POST /_emulator/invocations``."""
 
     invocations: list[ScriptedInvocation]
+
+
+class NewFaults(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of ``POST /_emulator/faults``."""
+
+    faults: list[FaultRule]
 
 
 def read_scenario(source: str | Path | Mapping[str, Any] | Scenario | None) -> Scenario:
@@ -135,8 +145,10 @@ def read_json(data: bytes | str, type_: type[T]) -> T:
     """Decode JSON text into ``type_``."""
     try:
         return msgspec.json.decode(data, type=type_)
-    except msgspec.DecodeError as error:  # ValidationError is one
-        raise _explained(error) from error
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), msgspec.json.decode(data)) from error
+    except msgspec.DecodeError as error:
+        raise SchemaError(str(error)) from error
 
 
 def read(data: Any, type_: type[T]) -> T:
@@ -144,15 +156,31 @@ def read(data: Any, type_: type[T]) -> T:
     try:
         return msgspec.convert(data, type=type_)
     except msgspec.ValidationError as error:
-        raise _explained(error) from error
+        raise _explained(str(error), data) from error
 
 
-def _explained(error: msgspec.MsgspecError) -> SchemaError:
-    text = str(error)
-    unknown = re.search(r"unknown field `([^`]*)`", text)
-    if unknown is None:
-        return SchemaError(text)
-    structs = (ScriptedInvocation, Switches, Scenario)
-    known = sorted({name for struct in structs for name in struct.__struct_fields__})
-    close = get_close_matches(unknown[1], known, n=1)
-    return SchemaError(f"{text}; " + (f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(known)}"))
+def _explained(problem: str, data: Any) -> SchemaError:
+    """Say also what would be right, if it is a name that is wrong."""
+    rule = _faulty_rule(problem, data)
+    action = rule.get("action")
+    if unknown := re.search(r"unknown field `([^`]*)`", problem):
+        structs = [ACTIONS[action]] if action in ACTIONS else [ScriptedInvocation, Switches, Scenario]
+        return _suggest(problem, "keys", unknown[1], {name for one in structs for name in one.__struct_fields__})
+    if "action`" in problem:
+        return _suggest(problem, "actions", str(action), set(ACTIONS))
+    if ".operation`" in problem:
+        return _suggest(problem, "operations", str(rule.get("operation")), set(get_args(Operation)))
+    return SchemaError(problem)
+
+
+def _suggest(problem: str, kind: str, wrong: str, known: set[str]) -> SchemaError:
+    close = get_close_matches(wrong, sorted(known), n=1, cutoff=0.7)
+    advice = f"did you mean `{close[0]}`?" if close else f"known {kind}: {', '.join(sorted(known))}"
+    return SchemaError(f"{problem}; {advice}")
+
+
+def _faulty_rule(problem: str, data: Any) -> dict[str, Any]:
+    """The fault rule a problem is about, or nothing."""
+    place = re.search(r"`\$\.faults\[(\d+)\]", problem)
+    rule = data["faults"][int(place[1])] if place else None
+    return rule if isinstance(rule, dict) else {}

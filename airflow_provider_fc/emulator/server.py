@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, unquote
 
 from aiohttp import web
 
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
-from airflow_provider_fc.emulator.app import ACCESS_KEY_ID, ACCESS_KEY_SECRET, FunctionComputeApp, RequestRecord
+from airflow_provider_fc.emulator.app import ACCESS_KEY_ID, ACCESS_KEY_SECRET, FunctionComputeApp
 from airflow_provider_fc.emulator.control import PREFIX, ControlPaths
+from airflow_provider_fc.emulator.faults import FaultRule
+from airflow_provider_fc.emulator.faults.delivery import AT_ONCE, Delivery
 from airflow_provider_fc.emulator.functions import Functions, read_functions
+from airflow_provider_fc.emulator.injector import FaultReport
 from airflow_provider_fc.emulator.invocations import TERMINAL
 from airflow_provider_fc.emulator.jobs import Execution
 from airflow_provider_fc.emulator.journal import SqliteJournal
+from airflow_provider_fc.emulator.records import RequestRecord
 from airflow_provider_fc.emulator.schema import Scenario, ScriptedInvocation, Switches, read_scenario
 from airflow_provider_fc.emulator.state import FunctionComputeState
+from airflow_provider_fc.emulator.wire import read_request
 from airflow_provider_fc.emulator.workers import WorkerPool
 
 # Far above the service's own limits, which the app checks.
 _BODY_LIMIT = 64 * 1024 * 1024
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # to linger for 0 s
+_CLIENT_GONE = 499  # nobody will see it
 
 
 class FunctionComputeEmulator:
@@ -93,6 +100,7 @@ class FunctionComputeEmulator:
                 account_id=account_id,
                 on_request=on_request,
             )
+            self.app.add_faults(script.faults)
             self.endpoint = "http://{}:{}".format(*listener.getsockname()[:2])
             self._extra = {"region_id": region, "account_id": account_id}
             if targets:
@@ -139,6 +147,19 @@ class FunctionComputeEmulator:
     def reset_switches(self) -> None:
         """Set all switches to their defaults."""
         self.state.reset_switches()
+
+    @property
+    def faults(self) -> list[FaultReport]:
+        """The fault rules in force, with how often each has acted."""
+        return self.app.faults
+
+    def add_faults(self, faults: Iterable[FaultRule | Mapping[str, Any]]) -> None:
+        """Let things go wrong from now on."""
+        self.app.add_faults(faults)
+
+    def clear_faults(self) -> None:
+        """Let nothing go wrong any more."""
+        self.app.clear_faults()
 
     def wait_until_finished(self, function: str, *ids: str, service: str = "", timeout: float = 30) -> None:
         """Wait for invocations that workers execute; this is no look at them.
@@ -207,31 +228,38 @@ class _Listener:
         await runner.cleanup()
 
     async def _answer(self, received: web.Request) -> web.StreamResponse:
-        """The one place every exchange passes: a fault would act before or after ``_respond``."""
-        request = _request(received, await received.read())
-        response = self._respond(request, received.remote)
-        return web.Response(status=response.status, headers=response.headers, body=response.body)
+        """The one place every exchange passes."""
+        request = read_request(received.method, received.raw_path, received.headers, await received.read())
+        response, delivery = self._respond(request, received.remote)
+        if delivery == AT_ONCE:
+            return web.Response(status=response.status, headers=response.headers, body=response.body)
+        with suppress(ConnectionError):  # the client may not have waited
+            return await self._deliver(received, response, delivery)
+        return web.Response(status=_CLIENT_GONE)
 
-    def _respond(self, request: HttpRequest, client: str | None) -> HttpResponse:
+    def _respond(self, request: HttpRequest, client: str | None) -> tuple[HttpResponse, Delivery]:
         if request.path.startswith(PREFIX):
-            return self._control.handle(request, client)
-        return self._app.handle(request)
+            return self._control.handle(request, client), AT_ONCE
+        return self._app.exchange(request)
 
+    async def _deliver(self, received: web.Request, response: HttpResponse, delivery: Delivery) -> web.StreamResponse:
+        await self._pause(delivery.delay)
+        answer = web.StreamResponse(status=response.status or _CLIENT_GONE, headers=response.headers)
+        if delivery.answered:
+            # A body that is cut has to promise more than is sent, even if there is none.
+            answer.content_length = len(response.body) or int(not delivery.arrives)
+            await answer.prepare(received)
+            for seconds, piece in delivery.pieces(response.body):
+                await self._pause(seconds)
+                await answer.write(piece)
+        if delivery.end != "keep" and (transport := received.transport) is not None:
+            if delivery.end == "reset":
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            transport.close()
+        return answer
 
-def _request(received: web.Request, body: bytes) -> HttpRequest:
-    """The request as it stands on the wire: aiohttp's own URL normalises what was signed."""
-    path, _, query = received.raw_path.partition("?")
-    return HttpRequest(
-        method=received.method,
-        origin=f"http://{received.headers.get('host', '')}",
-        path=unquote(path, errors="replace"),
-        # Like every server's, this reads "+" as a space; the official SDKs send it so and sign %20.
-        query=dict(parse_qsl(query, keep_blank_values=True, errors="replace")),
-        headers={name.lower(): _clean(value) for name, value in received.headers.items()},
-        body=body,
-    )
-
-
-def _clean(header: str) -> str:
-    """A header as text that can be hashed: aiohttp keeps undecodable bytes as lone surrogates."""
-    return header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    async def _pause(self, seconds: float) -> None:
+        """Let so much time pass for one exchange and no other; the emulator's end ends it."""
+        if seconds:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), seconds)

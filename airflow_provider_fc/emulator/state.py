@@ -14,9 +14,9 @@ import msgspec
 
 from airflow_provider_fc.emulator.catalogue import Catalogue
 from airflow_provider_fc.emulator.errors import Refusal
-from airflow_provider_fc.emulator.invocations import QUEUED, TERMINAL, Invocation, InvocationView, view
+from airflow_provider_fc.emulator.invocations import QUEUED, TERMINAL, Invocation, InvocationView, Moment, view
 from airflow_provider_fc.emulator.jobs import Execution, JobQueue
-from airflow_provider_fc.emulator.listing import Position, Query, Row, walk
+from airflow_provider_fc.emulator.listing import Lens, Page, Position, Query, Row, walk
 from airflow_provider_fc.emulator.schema import Life, SchemaError, ScriptedInvocation, Switches, read
 from airflow_provider_fc.emulator.scripts import give_life, invocations_of
 from airflow_provider_fc.emulator.store import Journal, Store
@@ -25,13 +25,6 @@ PAYLOAD_LIMIT = 128 * 1024
 # A scripted invocation with a timeline stays Stopping for so long.
 STOPPING_MS = 1000
 _LEGAL_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
-
-
-class Page(msgspec.Struct, frozen=True):
-    """One page of a listing; ``following`` is where the next one begins."""
-
-    items: list[InvocationView]
-    following: int | Position | None
 
 
 class FunctionComputeState:
@@ -181,7 +174,13 @@ class FunctionComputeState:
         return invocation.id
 
     def list_page(
-        self, query: Query, *, limit: int, after: int | Position | None = None, payloads: bool = False
+        self,
+        query: Query,
+        *,
+        limit: int,
+        after: int | Position | None = None,
+        payloads: bool = False,
+        lens: Lens | None = None,
     ) -> Page:
         """One page. Showing an invocation is a look at it; only the page's own items are looked at."""
         if query.status is not None:
@@ -192,30 +191,33 @@ class FunctionComputeState:
             self.catalogue.check_function(query.function, self._store.of(query.service, query.function))
             listing = self._store.listing(query.service, query.function)
             time_shown = self.now - int(self.switches.list_lag * 1000)
-            matching = walk(listing.rows_at(time_shown), query, after if isinstance(after, Position) else None)
+            matching = walk(listing.rows_at(time_shown), query, after if isinstance(after, Position) else None, lens)
             skipped = after if isinstance(after, int) else 0
             rows = [*islice(matching, skipped, skipped + limit + 1)]
             page = Page(
-                [view(row.invocation, row.moment, payloads=payloads) for row in rows[:limit] if row.moment],
-                self._place(rows[limit - 1], skipped + limit) if len(rows) > limit else None,
+                [view(row.invocation, moment, payloads=payloads) for row, moment in rows[:limit]],
+                self._place(rows[limit - 1][0], skipped + limit) if len(rows) > limit else None,
             )
-            self._look([row.invocation for row in rows[:limit]])
+            self._look([row.invocation for row, _ in rows[:limit]])
         return page
 
-    def get(self, service: str, function: str, id: str, *, qualifier: str | None = None) -> InvocationView:
+    def get(
+        self, service: str, function: str, id: str, *, qualifier: str | None = None, lens: Lens | None = None
+    ) -> InvocationView:
         """One invocation as it is now, which is a look at it."""
         with self.lock:
-            invocation = self._find(service, function, id, qualifier)
-            moment = invocation.at(self.now) or invocation.last
+            invocation, moment = self._find(service, function, id, qualifier, lens)
             shown = view(invocation, moment, payloads=True)
             self._look([invocation])
         return shown
 
-    def stop(self, service: str, function: str, id: str, *, qualifier: str | None = None) -> None:
+    def stop(
+        self, service: str, function: str, id: str, *, qualifier: str | None = None, lens: Lens | None = None
+    ) -> None:
         """End an invocation: at once while it is queued, otherwise by way of ``Stopping``."""
         with self.lock:
-            invocation, now = self._find(service, function, id, qualifier), self.now
-            status = (invocation.at(now) or invocation.last).status
+            (invocation, moment), now = self._find(service, function, id, qualifier, lens), self.now
+            status = moment.status
             if status in TERMINAL:
                 raise Refusal("InvocationAlreadyCompleted", f"invocation {id!r} is {status}, it cannot be stopped")
             if status == "Stopping":
@@ -244,14 +246,18 @@ class FunctionComputeState:
         invocation.enter(status, self.now, error=error, reset_start=self.switches.reset_start_on_retry)
         self.touch([invocation])
 
-    def _find(self, service: str, function: str, id: str, qualifier: str | None) -> Invocation:
+    def _find(
+        self, service: str, function: str, id: str, qualifier: str | None, lens: Lens | None
+    ) -> tuple[Invocation, Moment]:
         invocations = self._store.of(service, function)
         self.catalogue.check_function(function, invocations)
         invocation = invocations.get(id)
-        hidden = invocation is None or invocation.at(self.now) is None
-        if invocation is None or hidden or qualifier not in (None, invocation.qualifier):
+        moment = None if invocation is None else invocation.at(self.now)
+        if invocation is not None and moment is not None and lens is not None:
+            moment = lens(invocation, moment, lambda _: True)
+        if invocation is None or moment is None or qualifier not in (None, invocation.qualifier):
             raise Refusal("InvocationNotFound", f"no invocation {id!r} of function {function!r}")
-        return invocation
+        return invocation, moment
 
     def _look(self, invocations: Iterable[Invocation]) -> None:
         now, reset = self.now, self.switches.reset_start_on_retry

@@ -13,19 +13,22 @@ from airflow_provider_fc.emulator.listing import Position, Query
 # Base64 of these three bytes is "+//+".
 _MARK = b"\xfb\xff\xfe"
 _DIGEST_SIZE = 12
-_PLACE: msgspec.json.Decoder[int | Position] = msgspec.json.Decoder(int | Position)
+_PLACE: msgspec.json.Decoder[tuple[int | Position, int]] = msgspec.json.Decoder(tuple[int | Position, int])
 
 
-def encode(place: int | Position, query: Query) -> str:
-    """A token for the page behind ``place``: a number of items, or the position of the last one."""
-    text = msgspec.json.encode(place)
+def encode(place: int | Position, query: Query, turn: int = 0) -> str:
+    """A token for the page behind ``place``: a number of items, or the position of the last one.
+
+    :param turn: makes different tokens for the same place.
+    """
+    text = msgspec.json.encode((place, turn))
     while (len(_MARK) + _DIGEST_SIZE + len(text)) % 3 != 1:
         text += b" "  # so that the token ends in "=="
     return b64encode(_MARK + _digest(text, query) + text).decode()
 
 
-def decode(token: str, query: Query) -> int | Position:
-    """The place a token stands for.
+def decode(token: str, query: Query) -> tuple[int | Position, int]:
+    """The place and the turn a token stands for.
 
     :raises Refusal: it is no token of ours, or one of another query.
     """

@@ -172,9 +172,10 @@ def test_the_documentation_s_connections_are_usable(code: str, monkeypatch: pyte
 
     settings = FunctionComputeHook().settings
 
-    assert settings.auth.access_key_id == "LTAI5tExample"
-    assert settings.auth.access_key_secret == "the-secret"
-    assert (settings.region_id, settings.account_id) == ("cn-hangzhou", "1234567890123456")
+    assert settings.region_id == "cn-hangzhou"
+    assert settings.auth.access_key_id == ("LTAI5tExample" if "LTAI5tExample" in code else None)
+    assert settings.auth.access_key_secret == ("the-secret" if "the-secret" in code else None)
+    assert settings.account_id == ("1234567890123456" if "account_id" in code else None)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -213,7 +213,7 @@ def test_no_redirect_is_followed(connect, serve, status, method):
     assert elsewhere.accepted == 0
 
 
-@pytest.mark.parametrize("location", ["http://[bad", "//", "http://127.0.0.1:99999/", "\x7f", "?" * 5000])
+@pytest.mark.parametrize("location", ["http://[bad", "//", "http://127.0.0.1:99999/", "://", "?" * 5000])
 def test_not_even_the_address_of_a_redirect_is_looked_at(connect, serve, location):
     server = serve(answer(302, b"moved", Location=location))
 
@@ -469,7 +469,7 @@ def test_what_must_not_run_twice_is_not_sent_twice(connect, serve, slept):
 
 def test_a_broken_answer_does_not_poison_the_next_one(connect, serve):
     server = serve(raw(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"), answer(body=b"whole"))
-    client = connect(server.origin, read_timeout=0.1)
+    client = connect(server.origin, read_timeout=1)
 
     with pytest.raises(TransportError):
         client.exchange(signed(server.origin))

@@ -226,15 +226,16 @@ def test_credentials_that_are_not_at_hand_are_fetched_beside_the_loop(kind, conn
     assert here == [kind is Blocking]
 
 
-def test_an_error_on_the_way_to_credentials_is_thrown_into_the_flow(connect, serve):
+def test_an_error_on_the_way_to_credentials_is_thrown_into_the_flow(connect):
     provider = Rotating(TransportError("STS does not answer"), NEW)
-    server = serve(then=answer(body=b'{"tasks": []}'))
-    client = connect(server.origin, {"credentials": provider})
 
-    with pytest.raises(TransportError, match="STS"):
-        client.run(call(ListInvocations(function_ref("resize")), client.context))
+    def flow() -> Flow[Credentials]:
+        with pytest.raises(TransportError, match="STS"):
+            yield GetCredentials()
+        credentials: Credentials = yield GetCredentials()
+        return credentials
 
-    assert client.run(call(ListInvocations(function_ref("resize")), client.context)).items == []
+    assert connect(NOWHERE, {"credentials": provider}).run(flow()) is NEW
 
 
 @pytest.mark.parametrize("token", [None, "token"])

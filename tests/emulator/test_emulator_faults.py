@@ -388,7 +388,7 @@ class TestServer:
 
     def test_json_can_end_in_the_middle_of_a_complete_answer(self, app, client, jobs):
         whole = client.send(client.signed(client.request("GET", LIST, {}))).body
-        app.add_faults([{"action": "truncated_json", "times": 1}, {"action": "truncated_json", "bytes": 10}])
+        app.add_faults([{"action": "truncated_json", "last": 1}, {"action": "truncated_json", "bytes": 10, "first": 2}])
 
         half, ten = (client.send(client.signed(client.request("GET", LIST, {}))).body for _ in range(2))
 
@@ -430,6 +430,15 @@ class TestConnectionsInProcess:
                 client("GET", LIST)
 
         assert [one.faults for one in app.requests] == [("lose_answer",), ("truncated_body",)]
+
+    @pytest.mark.parametrize("others", ["lose_answer", "truncated_body", "truncated_json", "html"])
+    def test_what_was_reset_before_it_was_read_meets_nothing_else(self, app, client, others):
+        app.add_faults([{"action": "reset", "times": 1}, {"action": others}])
+        app.add_faults([{"action": "lose_answer"}])
+        with pytest.raises(ConnectionResetError):
+            client("GET", LIST)
+
+        assert [one.fired for one in app.faults] == [1, 0, 0]
 
     def test_an_answer_that_never_has_a_body_cannot_be_cut(self, app, client, jobs):
         app.add_faults([{"action": "truncated_body"}, {"action": "reset_in_body"}])

@@ -151,7 +151,7 @@ class TestChance:
     def test_rules_of_one_seed_do_not_act_in_step(self, drawn):
         one = {"probability": 0.3}
 
-        names = {names for names in drawn({**one, "name": "a"}, {**one, "name": "b"})}
+        names = set(drawn({**one, "name": "a"}, {**one, "name": "b"}))
 
         assert names == {(), ("a",), ("b",)}
 

@@ -1,0 +1,51 @@
+"""Answers as the generations spell them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from airflow_provider_fc.core.http import HttpResponse
+from airflow_provider_fc.emulator import tokens
+from airflow_provider_fc.emulator.errors import Refusal
+from airflow_provider_fc.emulator.generations import Generation
+from airflow_provider_fc.emulator.invocations import InvocationView
+from airflow_provider_fc.emulator.listing import Page, Query
+
+
+def page(generation: Generation, page: Page, query: Query, arn: str, *, payloads: bool) -> HttpResponse:
+    """A page of a List.
+
+    :param arn: what the ARN of every function begins with.
+    """
+    items = None if page.items is None else [_item(generation, one, arn, payloads=payloads) for one in page.items]
+    following = page.following
+    body = {
+        generation.envelope: generation.empty_list if items == [] else items,
+        "nextToken": generation.last_token if following is None else tokens.encode(following, query, page.turn),
+    }
+    return _json(200, {key: value for key, value in body.items() if value is not ...})
+
+
+def invocation(generation: Generation, shown: InvocationView, arn: str) -> HttpResponse:
+    """The answer to a Get."""
+    return _json(200, _item(generation, shown, arn, payloads=True))
+
+
+def error(generation: Generation, refusal: Refusal, code: str, request_id: str) -> HttpResponse:
+    """The answer to what was refused; without a code it is none of the service's, and has no body."""
+    if not code:
+        return HttpResponse(refusal.status)
+    answer = _json(refusal.status, dict(zip(generation.error_keys, (code, refusal.message, request_id), strict=False)))
+    return HttpResponse(answer.status, {**answer.headers, **refusal.headers}, answer.body)
+
+
+def _item(generation: Generation, shown: InvocationView, arn: str, *, payloads: bool) -> dict[str, Any]:
+    values = msgspec.structs.asdict(shown) | {"function_arn": arn + shown.function}
+    fields = {**generation.fields, **(generation.payload_fields if payloads else {})}
+    return {wire: values[name] for wire, name in fields.items()}
+
+
+def _json(status: int, body: object) -> HttpResponse:
+    return HttpResponse(status, {"content-type": "application/json"}, msgspec.json.encode(body))
