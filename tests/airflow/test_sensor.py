@@ -305,6 +305,36 @@ def statuses_asked(emulator: FunctionComputeEmulator) -> list[str | None]:
     return asked
 
 
+# A server that behaves otherwise than documented
+
+ODDITIES = {
+    "ignores the status filter": {"ignore_status_filter": True},
+    "refuses status=Dequeued": {"reject_status": ["Dequeued"]},
+    "lists with a lag": {"list_lag": 0.5},
+    "changes the start time on a retry": {"reset_start_on_retry": True},
+    "pages by position": {"offset_tokens": True},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("last", "end"), [("Succeeded", "success"), ("Failed", "InvocationsFailedError")])
+@pytest.mark.parametrize("switches", ODDITIES.values(), ids=ODDITIES)
+def test_an_odd_server_gives_the_right_end_in_every_mode(
+    emulator: FunctionComputeEmulator, switches: dict[str, Any], last: str, end: str, mode: str
+) -> None:
+    emulator.set_switches(**switches)
+    emulator.add_invocations(
+        [{"function": "resize", "id_template": "job-{index:05}", "count": 250, "statuses": ["Succeeded"]}]
+    )
+    life = [[0, "Running"], [0.2, "Retrying"], [0.4, "Running"], [0.8, last]]
+    emulator.add_invocations([{"function": "resize", "id": "job-00100x", "timeline": life}])
+    rescheduled = ended = "AirflowRescheduleException"
+    while ended == rescheduled:  # each look of a rescheduled sensor is a process of its own
+        ended = ending(sensor(mode, settle_seconds=0.6, timeout=30))
+
+    assert ended == end
+
+
 # Bad input
 
 

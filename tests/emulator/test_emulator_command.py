@@ -155,6 +155,20 @@ def test_requests_are_logged_on_demand_without_secrets_and_payloads(talk):
     assert (code, "canary" in log) == (0, False)
 
 
+def test_the_faults_of_a_scenario_are_at_work_and_in_the_log(talk, tmp_path):
+    scenario = tmp_path / "scenario.json"
+    scenario.write_text(json.dumps({"faults": [{"action": "status", "status": 503, "name": "blip", "times": 1}]}))
+    with running("--scenario", str(scenario), "--log-requests") as process:
+        client = talk(process)
+        assert [client("GET", LIST.format("resize")).status for _ in range(2)] == [503, 200]
+        process.send_signal(signal.SIGTERM)
+        first, second = ended(process)[1].splitlines()
+
+    assert first.startswith("List 2023-03-30 function=resize -> 503 ServiceUnavailable ")
+    assert first.endswith(" faults: blip")
+    assert "faults" not in second
+
+
 def test_a_taken_port_is_said_in_one_line(capsys):
     with FunctionComputeEmulator() as emulator:
         port = str(urlsplit(emulator.endpoint).port)

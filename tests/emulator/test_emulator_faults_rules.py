@@ -10,9 +10,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.emulator.app import FunctionComputeApp
 from airflow_provider_fc.emulator.faults import ACTIONS, Status
-from airflow_provider_fc.emulator.schema import SchemaError, read_scenario
+from airflow_provider_fc.emulator.faults.rule import Arrival
+from airflow_provider_fc.emulator.injector import FaultInjector
+from airflow_provider_fc.emulator.schema import NewFaults, SchemaError, read, read_scenario
 
 LIST = "/2023-03-30/functions/resize/async-tasks"
 OLD = "/2016-08-15/services/media.prod/functions/resize/stateful-async-invocations"
@@ -202,6 +205,16 @@ class TestReports:
         written = msgspec.json.decode(msgspec.json.encode(app.faults))[0]["rule"]
 
         assert written == rule
+
+
+def test_a_rule_for_one_request_hits_one_of_two_that_come_together():
+    (rule,) = read({"faults": [{"action": "delay", "seconds": 1, "times": 1}]}, NewFaults).faults
+    injector = FaultInjector()
+    injector.add([rule], now=0)
+    both = [injector.meet(Arrival(operation="List", now=1, server_time=1)) for _ in range(2)]
+
+    assert [one.deliver(HttpResponse(200)).delay for one in both] == [1, 0]
+    assert [one.fired for one in both] == [("delay",), ()]
 
 
 class TestMistakes:
