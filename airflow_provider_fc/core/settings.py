@@ -56,7 +56,7 @@ class Settings:
     :param connect_timeout: seconds, default 5.
     :param read_timeout: seconds between two reads, default 30.
     :param max_attempts: tries of one request, the first included; default 4.
-    :param verify: ``True`` for the system's CAs, ``False`` for none, or the path of a CA bundle.
+    :param verify: ``True`` for the public CAs (certifi), ``False`` for none, or the path of a CA bundle.
     :param proxy: URL; without it the environment's proxy settings apply.
     """
 

@@ -124,8 +124,8 @@ def test_a_payload_arrives_as_bytes_text_or_json(
     emulator: FunctionComputeEmulator, payload: object, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bodies = []
-    handle = emulator.app.handle
-    monkeypatch.setattr(emulator.app, "handle", lambda request: (bodies.append(request.body), handle(request))[1])
+    exchange = emulator.app.exchange
+    monkeypatch.setattr(emulator.app, "exchange", lambda request: (bodies.append(request.body), exchange(request))[1])
 
     run(operator(payload=payload, wait_for_completion=False))
 
