@@ -27,7 +27,7 @@ define compile
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-airflow-2 test test-airflow-2 lint types architecture mutants benchmark-reliability demo constraints clean
+.PHONY: help venv venv-airflow-2 test test-airflow-2 lint types architecture mutants benchmark-reliability benchmark-emulator demo constraints clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-22s %s\n", $$1, $$2 }'
@@ -57,6 +57,9 @@ mutants: $(VENV)/.installed ## break one important rule at a time; the test that
 
 benchmark-reliability: $(VENV)/.installed ## five minutes of faults and throttling on a real clock
 	$(VENV)/bin/python benchmarks/reliability.py
+
+benchmark-emulator: $(VENV)/.installed ## what large listings cost the local Function Compute
+	$(VENV)/bin/python benchmarks/emulator.py
 
 demo: $(VENV)/.installed ## run an example DAG against the local Function Compute
 	$(VENV)/bin/python scripts/demo.py
