@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import http.server
 import json
 import logging
@@ -95,15 +96,16 @@ def short_lived_credentials() -> Iterator[tuple[str, list[float]]]:
 
 
 @contextlib.asynccontextmanager
-async def heartbeat() -> AsyncIterator[list[float]]:
-    """Seconds by which a beat every 10 ms came late."""
-    late: list[float] = []
+async def heartbeat() -> AsyncIterator[list[tuple[float, float]]]:
+    """Seconds by which a beat every 10 ms came late, and when."""
+    late: list[tuple[float, float]] = []
+    began = time.monotonic()
 
     async def beat() -> None:
         while True:
             before = time.monotonic()
             await asyncio.sleep(0.01)
-            late.append(time.monotonic() - before - 0.01)
+            late.append((time.monotonic() - before - 0.01, before - began))
 
     task = asyncio.ensure_future(beat())
     try:
@@ -180,9 +182,12 @@ async def loop_under_faults() -> bool:
     late.sort()
     print(f"  outcomes {dict(kinds)}, expected {dict(expected(200))}")
     print(f"  credentials fetched {len(asked)} times for 200 triggers")
-    most, nearly_all = late[-1] * 1000, late[len(late) * 999 // 1000] * 1000
-    print(f"  heartbeat late by at most {most:.0f} ms, 99.9 % within {nearly_all:.0f} ms")
-    return kinds == expected(200) and late[-1] <= STALL_LIMIT
+    (most, when), nearly_all = late[-1], late[len(late) * 999 // 1000][0]
+    print(
+        f"  heartbeat late by at most {most * 1000:.0f} ms ({when:.1f} s after the start), "
+        f"99.9 % within {nearly_all * 1000:.0f} ms"
+    )
+    return kinds == expected(200) and most <= STALL_LIMIT
 
 
 def requests_at(endpoint: str) -> list[dict[str, Any]]:
@@ -214,6 +219,9 @@ async def throttled_server() -> bool:
 def main() -> int:
     logging.disable(logging.WARNING)
     import airflow.triggers.base  # noqa: F401 - a triggerer has imported Airflow long before
+
+    gc.collect()
+    gc.freeze()  # a full collection of Airflow's own 150,000 objects takes 0.1 s, which is not ours to measure
 
     passed = True
     for measure in (loop_under_faults, throttled_server):

@@ -355,7 +355,8 @@ class PrefixWatch(Watch):
         if left is not None and left <= self.batch.settle_seconds:
             return False
         yield Sleep(self.batch.settle_seconds)
-        if (yield from self._find_witness(context)):
+        # The probes save reading many pages again; a single page is its own cheapest question.
+        if first.pages > 1 and (yield from self._find_witness(context)):
             return False
         second = self._survey(context)
         yield from second.finish(stop_at_witness=True)

@@ -321,6 +321,16 @@ def test_a_finished_batch_costs_the_probes_and_two_walks(world: World) -> None:
     assert requests <= 2 * 5 + 2 * 100
 
 
+def test_a_finished_batch_of_one_page_costs_two_requests(world: World) -> None:
+    world.add_many(100)
+
+    outcome, requests = world.requests_of(world.wait().poke(world.context))
+
+    assert outcome is not None
+    assert outcome.kind is Kind.SUCCESS
+    assert requests == 2
+
+
 def test_a_live_status_that_changes_costs_one_request_for_each_one_asked_in_vain(world: World) -> None:
     world.add_many(150, prefix="job-a")
     world.add("job-z", timeline=[[0, "Running"], [30, "Stopping"]])
