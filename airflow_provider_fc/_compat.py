@@ -32,6 +32,17 @@ def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datet
     return cast("datetime | None", date)
 
 
+def before_execution_timeout(seconds: float) -> float:
+    """How long a deferred wait may last under ``execution_timeout``.
+
+    Airflow 2 ends the deferral itself at that moment, and then the task before any code of ours: the last look, its
+    event and the resumed task have to fit in before. Airflow 3 does not count deferred time.
+    """
+    if masking.__name__.startswith("airflow.sdk"):
+        return seconds
+    return seconds - min(60.0, seconds / 2)
+
+
 def mask_secret(secret: str) -> None:
     """Keep a secret out of this task's logs."""
     masking.mask_secret(secret)

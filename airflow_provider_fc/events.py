@@ -50,7 +50,16 @@ def build(event: Event) -> dict[str, Any]:
         del payload["message"]
     while _size(payload) > MAX_BYTES and payload.get("summary", {}).get("failed"):
         payload["summary"]["failed"].pop()
+    _shorten(payload)
     return payload
+
+
+def _shorten(payload: dict[str, Any]) -> None:
+    """Halve texts until all fits: outside ASCII a character takes up to twelve bytes of JSON."""
+    error = payload.get("error", {})
+    for texts, name in ((error, "message"), (error, "text"), (payload, "message")):
+        while _size(payload) > MAX_BYTES and texts.get(name):
+            texts[name] = texts[name][: len(texts[name]) // 2]
 
 
 def _size(payload: object) -> int:

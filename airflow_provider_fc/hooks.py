@@ -15,7 +15,12 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 from airflow_provider_fc import connection_form
 from airflow_provider_fc._compat import amask_secret, mask_secret
 from airflow_provider_fc.core import calls
-from airflow_provider_fc.core.errors import FunctionComputeError, ParameterError, SettingsError
+from airflow_provider_fc.core.errors import (
+    ConnectionNotFoundError,
+    FunctionComputeError,
+    ParameterError,
+    SettingsError,
+)
 from airflow_provider_fc.core.flow import call
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
@@ -64,9 +69,9 @@ def _extra(conn_id: str, text: str | None) -> dict[str, Any]:
         raise SettingsError(conn_id, ["extra is not a JSON object"]) from None
 
 
-def _no_such_connection(conn_id: str) -> SettingsError:
+def _no_such_connection(conn_id: str) -> ConnectionNotFoundError:
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
-    return SettingsError(
+    return ConnectionNotFoundError(
         conn_id,
         [f"fc_conn_id names no connection; add it with `airflow connections add {conn_id}` or the variable {variable}"],
     )

@@ -35,6 +35,7 @@ DEFAULT_FIELDS = (
 
 _FIRST_PAUSE = 2.0
 _BACKSTOP_SECONDS = 90
+_KILL_SECONDS = 20
 _SHORTEST_PREFIX = 3
 
 
@@ -294,9 +295,14 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
 
         if not (self.cancel_on_kill and self._submitted):
             return
-        with self._hook() as hook:
-            operation = stop_operation(self._function(hook), self._submitted)
-            fate = hook.client.run(stop(operation, hook.client.context))
+        try:
+            with self._hook() as hook:
+                operation = stop_operation(self._function(hook), self._submitted)
+                limit = datetime.now(UTC) + timedelta(seconds=_KILL_SECONDS)
+                fate = hook.client.run(stop(operation, hook.client.context.until(limit)))
+        except Exception as error:  # noqa: BLE001 - Airflow 2 calls this in a signal handler: an error would undo the kill
+            self.log.warning("Invocation %s could not be stopped: %s", self._submitted, error)
+            return
         self.log.info("The task was killed; invocation %s: %s", self._submitted, fate)
 
     @property
@@ -365,8 +371,11 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         return self._judge(hook, invocation_id, outcome.kind.value, outcome.reason)
 
     def _seconds_to_wait(self) -> float:
-        limit = self.execution_timeout if self.deferrable else None  # a blocking task is stopped by Airflow itself
-        return float(self.timeout) if limit is None else min(float(self.timeout), limit.total_seconds())
+        from airflow_provider_fc._compat import before_execution_timeout
+
+        if self.execution_timeout is None or not self.deferrable:  # a blocking task is stopped by Airflow itself
+            return float(self.timeout)
+        return min(float(self.timeout), before_execution_timeout(self.execution_timeout.total_seconds()))
 
     def _defer(self, batch: Batch, deadline: datetime, began_at: datetime) -> None:
         from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
@@ -529,7 +538,7 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
 
     def _wait(self, hook: FunctionComputeHook, ids: Sequence[str]) -> None:
         from airflow_provider_fc.core.batch import Batch, Kind
-        from airflow_provider_fc.core.errors import WaitTimeoutError
+        from airflow_provider_fc.core.errors import InvocationsLostError, WaitTimeoutError
         from airflow_provider_fc.core.parameters import MAX_IDS
         from airflow_provider_fc.core.wait import Schedule, Wait
         from airflow_provider_fc.core.watch_ids import watch
@@ -543,3 +552,5 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
             outcome = hook.client.run(wait.run(hook.client.context, first_pause=min(self.poll_interval, _FIRST_PAUSE)))
             if outcome.kind is Kind.TIMEOUT:
                 raise WaitTimeoutError(f"Not all have ended within {self.timeout:g} s: {outcome.reason}")
+            if outcome.kind is not Kind.SUCCESS:
+                raise InvocationsLostError(outcome.reason)

@@ -143,7 +143,17 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
 
         :raises FunctionComputeError: the batch ended badly, or a permanent error.
         """
+        from airflow_provider_fc.core.errors import ConnectionNotFoundError
+
         with self._hook() as hook:
+            try:
+                _ = hook.settings
+            except ConnectionNotFoundError as error:
+                if not self._has_begun(context):
+                    raise
+                # It could be read before; Airflow says the same of a secrets backend that fails for a moment.
+                self.log.warning("Could not look, the wait goes on: %s", error)
+                return PokeReturnValue(False)
             if self._wait is None:
                 self._wait = self._start(hook, context)
                 # The wait itself now tolerates what silent_fail tolerates; what gets out of it is meant.
@@ -283,10 +293,19 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         began_at = first_reschedule_date(self, context) if self.reschedule and not self.deferrable else None
         return began_at or getattr(ti, "start_date", None) or datetime.now(UTC)
 
+    def _has_begun(self, context: Context) -> bool:
+        """Whether an earlier look of this wait, maybe in another process, has found the connection."""
+        from airflow_provider_fc._compat import first_reschedule_date
+
+        return self._wait is not None or (self.reschedule and first_reschedule_date(self, context) is not None)
+
     def _seconds_to_wait(self) -> float:
+        from airflow_provider_fc._compat import before_execution_timeout
+
         if self.execution_timeout is None or (self.reschedule and not self.deferrable):
             return float(self.timeout)
-        return min(float(self.timeout), self.execution_timeout.total_seconds())
+        limit = self.execution_timeout.total_seconds()
+        return min(float(self.timeout), before_execution_timeout(limit) if self.deferrable else limit)
 
     def _what(self) -> str:
         which = f"prefix {self.invocation_id_prefix!r}" if self.invocation_id_prefix else "the given ids"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CONNECTION_RETRY_SECONDS = 30.0
+_CONNECTION_MISSES = 10
 
 
 def _import_what_is_needed() -> None:
@@ -123,8 +124,11 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
             except AccessDeniedError:
                 old, hook = hook, await self._open_hook(reread=True)
                 if hook.settings.auth == old.settings.auth:
-                    await hook.__aexit__()
-                    raise
+                    if not self.silent_fail:
+                        await hook.__aexit__()
+                        raise
+                    await asyncio.sleep(self.poll_interval)
+                    continue
                 log.info("Connection %r has new keys; the wait goes on with them", self.fc_conn_id)
 
     async def _wait_with(self, hook: FunctionComputeAsyncHook) -> events.Event:
@@ -158,18 +162,21 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
 
         :param reread: the keys were refused; triggers that find this at the same time share one look at the connection.
         """
-        from airflow_provider_fc.core.errors import FunctionComputeError
+        from airflow_provider_fc.core.errors import ConnectionNotFoundError, FunctionComputeError
         from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 
+        misses = 0
         while True:
             try:
                 hook = FunctionComputeAsyncHook(self.fc_conn_id, self.region_id, reread=reread)
                 return await hook.__aenter__()
-            except FunctionComputeError:
-                raise
             except Exception as error:
+                # The task has read it before; a secrets backend that fails for a moment looks like a missing one.
+                missing = isinstance(error, ConnectionNotFoundError)
+                misses += missing
+                permanent = isinstance(error, FunctionComputeError) and not missing
                 left = self.deadline - datetime.now(UTC).timestamp()
-                if left <= 0:
+                if permanent or misses > _CONNECTION_MISSES or left <= 0:
                     raise
                 log.warning("Could not read connection %r, trying again: %s", self.fc_conn_id, type(error).__name__)
                 await asyncio.sleep(min(_CONNECTION_RETRY_SECONDS, left))

@@ -4,6 +4,7 @@
 
     FunctionComputeError
     ├── SettingsError            the connection is incomplete or contradictory; names every mistake at once
+    │   └── ConnectionNotFoundError  unknown to Airflow, or not readable just now
     ├── ParameterError           a parameter's value; names the parameter and the fix
     ├── ResultTooLargeError      more matches than may go into XCom
     ├── TransportError           no complete answer: refused, reset, timed out, TLS, truncated       (transient)
@@ -56,6 +57,10 @@ class SettingsError(FunctionComputeError):
         self.problems = tuple(problems)
         lines = "".join(f"\n  - {problem}" for problem in self.problems)
         super().__init__(f"Connection {conn_id!r} cannot be used for Function Compute:{lines}")
+
+
+class ConnectionNotFoundError(SettingsError):
+    """Airflow has no such connection, or could not read it just now: it reports both alike."""
 
 
 class ParameterError(FunctionComputeError, ValueError):
@@ -140,6 +145,11 @@ class AccessDeniedError(ApiError):
 
 class NotFoundError(ApiError):
     """The function, service, alias, version or invocation does not exist (any more, or yet)."""
+
+    @property
+    def is_invocation(self) -> bool:
+        """Whether it is the invocation that is unknown: not its function, nor a proxy that knows nothing at all."""
+        return (self.code or "").endswith(("InvocationNotFound", "TaskNotFound"))
 
 
 class AlreadyExistsError(ApiError):

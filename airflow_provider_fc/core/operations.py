@@ -103,7 +103,7 @@ class ListInvocations:
 
     def read(self, response: HttpResponse) -> Page:
         listing = _decode(response.body, _LISTING)
-        wire = listing.invocations or listing.tasks or []
+        wire = listing.items(response.body)
         return Page([item.to_invocation() for item in wire], listing.next_token or None, _server_time(response))
 
     def with_token(self, token: str) -> ListInvocations:
@@ -205,12 +205,26 @@ _INVOCATION_ID_HEADERS = ("x-fc-stateful-async-invocation-id", "x-fc-async-task-
 
 
 class _Listing(msgspec.Struct, rename="camel"):
-    invocations: list[WireInvocation] | None = None
-    tasks: list[WireInvocation] | None = None
+    invocations: list[WireInvocation] | msgspec.UnsetType | None = msgspec.UNSET
+    tasks: list[WireInvocation] | msgspec.UnsetType | None = msgspec.UNSET
     next_token: str | None = None
 
+    def items(self, body: bytes) -> list[WireInvocation]:
+        """What is listed. Without a match servers send null or no list at all; any other object is no listing.
+
+        :raises MalformedBodyError: an error or a proxy's answer under a 200 must not pass for an empty last page.
+        """
+        if self.invocations is msgspec.UNSET and self.tasks is msgspec.UNSET:
+            others = sorted(_decode(body, _ANY).keys() - _BESIDE_A_LISTING)
+            if others:
+                raise MalformedBodyError(f"the answer is no listing: it holds {', '.join(others)[:200]}")
+        return (self.invocations or None) or (self.tasks or None) or []
+
+
+_BESIDE_A_LISTING = {"nextToken", "requestId", "RequestId"}
 
 _LISTING = msgspec.json.Decoder(_Listing)
+_ANY = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _INVOCATION = msgspec.json.Decoder(WireInvocation)
 
 T = TypeVar("T")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
+from urllib.parse import urlsplit
 
 from airflow_provider_fc.core.api import APIS, Api
 from airflow_provider_fc.core.errors import SettingsError
@@ -125,7 +126,7 @@ class Settings:
             read_timeout=fields.number("read_timeout", 30.0, above=0),
             max_attempts=int(fields.number("max_attempts", 4, above=0, whole=True)),
             verify=fields.verify(),
-            proxy=fields.text("proxy"),
+            proxy=fields.proxy(),
         )
         if not (host or "").strip():
             settings._check_reachable(fields)
@@ -261,6 +262,25 @@ class _Fields:
         if self.text(name) is None:
             return None
         return int(self.number(name, at_least, above=at_least - 1, whole=True))
+
+    def proxy(self) -> str | None:
+        """A proxy's URL. What is wrong with it is said without showing it: it may hold a password."""
+        value = self.text("proxy")
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value if "://" in value else f"//{value}")
+            usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            usable = False
+        else:
+            usable = usable and "@" not in parts.path + parts.query + parts.fragment
+        if not usable:
+            self.problem(
+                "extra.proxy", "is not a proxy's URL; give http://[user:password@]host:port, with %-encoded password"
+            )
+            return None
+        return value
 
     def verify(self) -> bool | str:
         """A boolean, or the path of a CA bundle."""

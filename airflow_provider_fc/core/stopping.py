@@ -25,7 +25,7 @@ def stop(operation: StopInvocation, context: Context) -> Flow[str]:
     except AlreadyCompletedError:
         return ALREADY_FINISHED
     except NotFoundError as error:
-        if error.code in ("FunctionNotFound", "ServiceNotFound"):
+        if not error.is_invocation:
             raise
         return NOT_FOUND
     except ApiError as error:

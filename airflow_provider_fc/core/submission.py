@@ -100,6 +100,8 @@ def _find(operation: GetInvocation, context: Context) -> Flow[Invocation | None]
     for _ in range(_GRACE_LOOKS):
         try:
             return (yield from call(operation, context))
-        except NotFoundError:
+        except NotFoundError as error:
+            if not error.is_invocation:
+                raise
             yield Sleep(_GRACE_SECONDS)
     return None

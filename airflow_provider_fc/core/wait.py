@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from airflow_provider_fc.core.batch import Kind, Outcome
-from airflow_provider_fc.core.errors import DeadlineExceeded, FunctionComputeError, UnavailableError
+from airflow_provider_fc.core.errors import AccessDeniedError, DeadlineExceeded, FunctionComputeError, UnavailableError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep
 from airflow_provider_fc.core.watch import Watch
 
@@ -138,7 +138,7 @@ class Wait:
         while left := self._time_left(context):
             yield Sleep(min(pause, left))
             if pause < left:
-                outcome = yield from self._tolerant(self.watch.poll(context))
+                outcome = yield from self._tolerant(self.watch.poll(context), denied_ends=True)
                 if outcome is not None and outcome.decided:
                     return outcome
                 pause = self._pace.next()
@@ -157,11 +157,16 @@ class Wait:
             return Outcome(Kind.TIMEOUT, f"the last look failed; before it: {known or 'nothing known'}", known)
         return outcome if outcome.decided else replace(outcome, kind=Kind.TIMEOUT)
 
-    def _tolerant(self, look: Flow[Outcome]) -> Flow[Outcome | None]:
-        """A look whose transient errors are noted and outlived."""
+    def _tolerant(self, look: Flow[Outcome], *, denied_ends: bool = False) -> Flow[Outcome | None]:
+        """A look whose transient errors are noted and outlived.
+
+        :param denied_ends: refused keys end the flow even under ``silent_fail``: whoever runs it looks for new ones.
+        """
         try:
             outcome = yield from look
         except FunctionComputeError as error:
+            if denied_ends and isinstance(error, AccessDeniedError):
+                raise
             if not (error.transient or isinstance(error, DeadlineExceeded) or self.schedule.silent_fail):
                 raise
             self._pace.slow_down(error)

@@ -41,6 +41,9 @@ LONGEST_SPACING = timedelta(minutes=15)
 SPACING_FACTOR = 20
 MAX_REMEMBERED = 10_000
 
+_MOST_PAGES_OF_FAILURES = 2
+"""More pages of failures that do not settle the matter cost as much as a complete listing."""
+
 
 class Survey:
     """One walk over a batch's listing, and what it said so far."""
@@ -253,8 +256,11 @@ class Watch(ABC):
         for status in self.batch.failure_statuses:
             if not self._memory.usable(status):
                 return True
-            walk = self._filtered(status, min(self.batch.max_failed + 1, MAX_PAGE_SIZE), context)
+            size = MAX_PAGE_SIZE if self._probe_size > 1 else min(self.batch.max_failed + 1, MAX_PAGE_SIZE)
+            walk = self._filtered(status, size, context)
             while not walk.done and not self.batch.exceeds(len(found)):
+                if walk.pages == _MOST_PAGES_OF_FAILURES:
+                    return True
                 items = yield from self._page_of(walk, status)
                 if not self._memory.usable(status):
                     return True

@@ -111,8 +111,8 @@ class IdsWatch(Watch):
         try:
             item = yield from call(GetInvocation(self.batch.function, invocation_id), context)
         except NotFoundError as error:
-            # Of a function that does not exist nothing will ever be found.
-            if error.code in ("FunctionNotFound", "ServiceNotFound", "AliasNotFound", "VersionNotFound"):
+            # Of a function or alias that does not exist nothing will ever be found.
+            if not error.is_invocation:
                 raise
             self._live.pop(invocation_id, None)
             if self._memory.knows(invocation_id):

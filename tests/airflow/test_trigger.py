@@ -210,10 +210,13 @@ def test_a_permanent_error_is_an_event_with_code_and_request_id(
 
 
 @pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks there too
-def test_a_missing_connection_is_an_event() -> None:
+def test_a_connection_that_stays_missing_is_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow_provider_fc import triggers
+
+    monkeypatch.setattr(triggers, "_CONNECTION_RETRY_SECONDS", 0.01)
     [event] = fire(trigger(fc_conn_id="nowhere"))
 
-    assert event["error"]["class"] == "SettingsError"
+    assert event["error"]["class"] == "ConnectionNotFoundError"
 
 
 def test_a_bug_is_an_event_and_its_traceback_is_in_the_log(
@@ -231,7 +234,8 @@ def test_an_airflow_api_that_is_away_for_a_moment_does_not_end_the_wait(
     from airflow_provider_fc import hooks, triggers
 
     emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Succeeded"]}])
-    answers = iter([ConnectionError("api server restarts"), ConnectionError("api server restarts")])
+    missing = hooks._no_such_connection("fc_default")  # how Airflow reports a secrets backend that fails
+    answers = iter([ConnectionError("api server restarts"), missing, ConnectionError("api server restarts")])
     read_connection = hooks._read_connection
 
     async def flaky(conn_id: str) -> Any:
@@ -330,3 +334,23 @@ def test_refused_keys_that_did_not_change_end_the_wait_and_the_connection_is_rea
 
     assert {event.payload["error"]["class"] for event in sent} == {"AccessDeniedError"}
     assert len(reads) == 20 + 1
+
+
+def test_refused_keys_are_looked_up_again_under_silent_fail_too(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_fc import hooks
+
+    monkeypatch.setattr(hooks, "_REREAD_SECONDS", 0.05)
+    emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Succeeded"]}])
+    rotated(emulator)
+    waiting = trigger(silent_fail=True)
+
+    async def run() -> Any:
+        event = asyncio.ensure_future(anext(waiting.run()))
+        while len(emulator.requests) < 3:  # noqa: ASYNC110 - the emulator lives in another thread
+            await asyncio.sleep(0.01)
+        connection(**emulator.connection)
+        return await event
+
+    assert asyncio.run(run()).payload["kind"] == "success"

@@ -16,6 +16,7 @@ from airflow_provider_fc.core.errors import (
     AlreadyCompletedError,
     AlreadyExistsError,
     ApiError,
+    ConnectionNotFoundError,
     DeadlineExceeded,
     FunctionComputeError,
     InvocationsFailedError,
@@ -41,6 +42,7 @@ from airflow_provider_fc.core.errors import (
 TREE: dict[type[FunctionComputeError], tuple[type[Exception], bool]] = {
     FunctionComputeError: (Exception, False),
     SettingsError: (FunctionComputeError, False),
+    ConnectionNotFoundError: (SettingsError, False),
     ParameterError: (FunctionComputeError, False),
     ResultTooLargeError: (FunctionComputeError, False),
     TransportError: (FunctionComputeError, True),

@@ -194,7 +194,8 @@ def test_a_page_is_read_from_the_envelope_of_its_generation(function: FunctionRe
         {"tasks": None},
         {"tasks": [], "nextToken": ""},
         {"invocations": None, "nextToken": None},
-        {"requestId": "unknown keys are ignored", "total": 0},
+        {"requestId": "request-1"},
+        {"tasks": [], "total": 0},
     ],
     ids=str,
 )
@@ -367,3 +368,20 @@ def test_an_ok_with_a_request_id_is_an_acceptance() -> None:
     assert Invoke(NEW, invocation_id="job-1").read(HttpResponse(200, {"x-fc-request-id": "r"})) == Accepted(
         "job-1", "r"
     )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"Code": "InternalError", "Message": "try again", "RequestId": "request-1"},
+        {"RequestId": "request-1", "Success": False},
+        {"ErrorCode": "ServiceUnavailable", "ErrorMessage": "busy"},
+        {"data": {"tasks": []}},
+    ],
+    ids=str,
+)
+def test_an_object_that_is_no_listing_is_never_an_empty_last_page(body: dict[str, object]) -> None:
+    answer = HttpResponse(200, {}, msgspec.json.encode(body))
+
+    with pytest.raises(MalformedBodyError, match="the answer is no listing"):
+        ListInvocations(function_ref("resize")).read(answer)

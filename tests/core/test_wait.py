@@ -149,10 +149,17 @@ def test_a_permanent_error_ends_the_wait_at_once(world: World, code: int, name: 
 
 def test_a_permanent_error_is_outlived_with_silent_fail(world: World) -> None:
     world.add("job-1", statuses=["Succeeded"], submitted_seconds_ago=3600)
-    answers = iter([status(403, "AccessDenied")] * 3)
+    answers = iter([status(400, "InvalidArgument")] * 3)
     world.answer = lambda request: next(answers, None)
 
     assert world.run(world.wait(silent_fail=True).run(world.context)).kind is Kind.SUCCESS
+
+
+def test_refused_keys_end_the_flow_even_with_silent_fail_so_that_new_ones_are_looked_for(world: World) -> None:
+    world.answer = lambda request: status(403, "AccessDenied")
+
+    with pytest.raises(AccessDeniedError):
+        world.run(world.wait(silent_fail=True).run(world.context))
 
 
 def test_a_verdict_is_not_outlived_with_silent_fail(world: World) -> None:

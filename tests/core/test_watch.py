@@ -561,3 +561,25 @@ def test_a_refused_listing_ends_the_wait(world: World) -> None:
 
     with pytest.raises(ApiError, match="AccessDenied"):
         world.run(world.wait().poke(world.context))
+
+
+def test_an_error_under_a_200_does_not_hide_the_rest_of_a_listing(world: World) -> None:
+    world.add_many(150)
+    world.add("job-z", statuses=["Failed"])
+    error = HttpResponse(200, {}, b'{"Code": "InternalError", "Message": "try again"}')
+    world.answer = lambda request: error if "nextToken" in request.query else None
+
+    assert world.run(world.wait().poke(world.context)) is None
+
+
+def test_old_failures_that_do_not_belong_cost_two_pages_for_each_status(world: World) -> None:
+    world.add_many(400, "Failed", prefix="job-old", started_time=1_790_000_000_000, end_time=1_790_000_000_001)
+    world.add("job-new", statuses=["Running"])
+    wait = world.wait(started_after=1_795_000_000_000, fail_fast=True)
+    world.run(wait.poke(world.context))
+
+    outcome, requests = world.requests_of(wait.poke(world.context))
+
+    assert outcome is not None
+    assert outcome.kind is Kind.WAITING
+    assert requests <= 12

@@ -149,8 +149,9 @@ def test_an_invocation_seen_live_that_no_longer_exists_is_an_error(world: World)
     assert "job-1" in outcome.reason
 
 
-def test_a_function_that_does_not_exist_ends_the_wait(world: World) -> None:
-    world.answer = lambda request: HttpResponse(404, {}, b'{"Code": "FunctionNotFound", "Message": "no such function"}')
+@pytest.mark.parametrize("body", [b'{"Code": "FunctionNotFound"}', b'{"Code": "AliasNotFound"}', b"<html>404</html>"])
+def test_a_404_that_is_not_about_the_invocation_ends_the_wait(world: World, body: bytes) -> None:
+    world.answer = lambda request: HttpResponse(404, {}, body)
 
-    with pytest.raises(NotFoundError, match="FunctionNotFound"):
+    with pytest.raises(NotFoundError, match="HTTP 404"):
         world.run(world.wait(invocation_ids=["job-1"]).poke(world.context))
