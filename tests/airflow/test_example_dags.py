@@ -162,6 +162,7 @@ def test_the_documentation_s_python_runs(code: str, connection: Callable[..., st
         for name, value in namespace.items():
             if name.startswith("test_"):
                 value(emulator)
+    assert len(namespace) > 1
 
 
 @pytest.mark.parametrize("code", [block for block in blocks("bash") if "AIRFLOW_CONN_FC_DEFAULT=" in block.values[0]])

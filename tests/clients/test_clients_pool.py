@@ -194,6 +194,7 @@ def test_a_loop_that_ends_with_requests_under_way_leaves_nothing_behind(serve, a
     asyncio.run(scenario())
 
     server.wait_for(lambda: server.open_connections() == 0)
+    assert server.open_connections() == 0
 
 
 # --- opening ----------------------------------------------------------------------------------------------------------
