@@ -251,19 +251,25 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         self._submitted: str | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_fc.core.errors import AlreadyExistsError
         from airflow_provider_fc.core.submission import start
 
         with self._hook() as hook:
             function = self._function(hook)
             push_link(context, hook.settings, function)
-            started = hook.client.run(
-                start(
-                    self._operation_for(function, context),
-                    self._attempts,
-                    hook.client.context,
-                    watched=self.wait_for_completion,
+            try:
+                started = hook.client.run(
+                    start(
+                        self._operation_for(function, context),
+                        self._attempts,
+                        hook.client.context,
+                        watched=self.wait_for_completion,
+                        first_try=context["ti"].try_number <= self._generation(context),
+                    )
                 )
-            )
+            except AlreadyExistsError:
+                self._submitted = None  # somebody else's: a kill must not stop it
+                raise
             self._submitted = started.invocation_id
             self.log.info("Invocation %s of %s [request id %s]", *self._names(started))
             if not self.wait_for_completion:
@@ -310,6 +316,11 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         """An id of the author's own can be submitted once; of ours there is one for each try."""
         return 1 if self.invocation_id is not None else (self.retries or 0) + 1
 
+    def _generation(self, context: Context) -> int:
+        """The first try since the last clear, by the formula that Airflow uses for rescheduled sensors."""
+        max_tries: int = context["ti"].max_tries or 0
+        return max_tries - (self.retries or 0) + 1
+
     def _operation_for(self, function: FunctionRef, context: Context) -> Callable[[int], Invoke]:
         from airflow_provider_fc.core import parameters
         from airflow_provider_fc.core.calls import invoke_operation
@@ -320,9 +331,9 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         if prefix is not None and self.invocation_id is not None:
             raise ParameterError("invocation_id", "and invocation_id_prefix are both given; give one of them")
         ti = context["ti"]
-        # The first try since the last clear, by the formula that Airflow uses for rescheduled sensors.
-        generation = (ti.max_tries or 0) - (self.retries or 0) + 1
-        key = TaskKey(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, generation)
+        key = TaskKey(
+            ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, self._generation(context)
+        )
 
         def operation(attempt: int) -> Invoke:
             own = self.invocation_id

@@ -30,6 +30,7 @@ class TaskInstance:
     run_id: str = "run"
     map_index: int = -1
     max_tries: int = 0
+    try_number: int = 1
 
     def get_first_reschedule_date(self, context: object) -> datetime | None:
         return self.first_reschedule_date

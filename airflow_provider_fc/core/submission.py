@@ -68,7 +68,9 @@ class Started:
         return self.found is not None and self.found.is_terminal and self.found.status != "Succeeded"
 
 
-def start(operation_for: Callable[[int], Invoke], attempts: int, context: Context, *, watched: bool) -> Flow[Started]:
+def start(
+    operation_for: Callable[[int], Invoke], attempts: int, context: Context, *, watched: bool, first_try: bool
+) -> Flow[Started]:
     """Submit, or attach to what an earlier try has submitted under the same id.
 
     What is found live is this task's, and what is found succeeded is its result. What ended badly in an earlier try is
@@ -76,6 +78,8 @@ def start(operation_for: Callable[[int], Invoke], attempts: int, context: Contex
 
     :param operation_for: the operation of attempt 1, 2, ...
     :param watched: whether anybody waits for the end; if not, any earlier submission will do.
+    :param first_try: no earlier try of this task can have submitted anything, so an id already in use is a stranger's.
+    :raises AlreadyExistsError: it is.
     """
     started = None
     for attempt in range(1, attempts + 1):
@@ -85,6 +89,13 @@ def start(operation_for: Callable[[int], Invoke], attempts: int, context: Contex
             accepted = yield from submit(operation, context)
             return Started(accepted.invocation_id, accepted.request_id)
         except AlreadyExistsError as error:
+            if first_try:
+                log.error(
+                    "Invocation id %s is in use, but this task has submitted nothing yet: another run or another "
+                    "Airflow has it. Set invocation_id_prefix, or an invocation_id of this run's own",
+                    invocation_id,
+                )
+                raise
             log.info("Invocation %s was submitted before; attaching to it", invocation_id)
             found = yield from _find(GetInvocation(operation.function, invocation_id), context)
             started = Started(invocation_id, found.request_id if found else error.request_id, found)

@@ -52,7 +52,8 @@ def operator(**parameters: Any) -> FunctionComputeInvokeOperator:
 
 def run(made: FunctionComputeInvokeOperator, **ti: Any) -> dict[str, Any]:
     """Execute; a deferral is carried out at once. The result as it comes out of XCom."""
-    context = {"ti": TaskInstance(max_tries=2, **ti)}
+    # By default a later try: it may find what an earlier one has started.
+    context = {"ti": TaskInstance(**{"max_tries": 2, "try_number": 2, **ti})}
     try:
         result = made.execute(context)
     except TaskDeferred as deferred:
@@ -278,6 +279,37 @@ def test_a_refused_submission_of_another_kind_is_an_error(
     with pytest.raises(ApiError) as caught:
         run(operator())
     assert not isinstance(caught.value, AlreadyExistsError)
+
+
+STRANGERS = {
+    "another run's fixed id": {"invocation_id": "nightly"},
+    "another Airflow with the same names": {},
+    "without waiting": {"wait_for_completion": False},
+}
+
+
+@pytest.mark.parametrize("parameters", STRANGERS.values(), ids=STRANGERS)
+@pytest.mark.parametrize("status", ["Running", "Succeeded"])
+def test_a_first_try_never_takes_a_stranger_s_invocation_for_its_own(
+    emulator: FunctionComputeEmulator, status: str, parameters: dict[str, Any]
+) -> None:
+    lives(emulator, status)
+    run(operator(**{**parameters, "wait_for_completion": False}), try_number=1)
+    second = operator(**parameters)
+
+    with pytest.raises(AlreadyExistsError, match="HTTP 409"):
+        run(second, try_number=1)
+    second.on_kill()
+
+    assert "Stop" not in {record.operation for record in emulator.requests}
+
+
+def test_a_first_try_whose_answer_was_lost_goes_on(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Succeeded")
+    emulator.add_faults([{"action": "lose_answer", "operation": "Invoke", "times": 1}])
+
+    assert run(operator(), try_number=1)["status"] == "Succeeded"
+    assert len(invoked(emulator)) == 1
 
 
 # Killing
