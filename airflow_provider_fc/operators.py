@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_fc.core.api import FunctionRef
-    from airflow_provider_fc.core.batch import Batch
     from airflow_provider_fc.core.bounded import Rows
+    from airflow_provider_fc.core.invocations import Invocation
     from airflow_provider_fc.core.operations import Invoke
     from airflow_provider_fc.core.submission import Started
+    from airflow_provider_fc.core.wait import Wait
     from airflow_provider_fc.hooks import FunctionComputeHook
 
 DEFAULT_FIELDS = (
@@ -33,9 +34,8 @@ DEFAULT_FIELDS = (
 )
 
 
-_FIRST_PAUSE = 2.0
-_BACKSTOP_SECONDS = 90
 _KILL_SECONDS = 20
+_RECORD_SECONDS = 60
 _SHORTEST_PREFIX = 3
 
 
@@ -251,48 +251,32 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         self._submitted: str | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_fc.core.errors import AlreadyExistsError
-        from airflow_provider_fc.core.submission import start
+        from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
+        from airflow_provider_fc.waiting import deferral, wait_here
 
         with self._hook() as hook:
             function = self._function(hook)
             push_link(context, hook.settings, function)
-            try:
-                started = hook.client.run(
-                    start(
-                        self._operation_for(function, context),
-                        self._attempts,
-                        hook.client.context,
-                        watched=self.wait_for_completion,
-                        first_try=context["ti"].try_number <= self._generation(context),
-                    )
-                )
-            except AlreadyExistsError:
-                self._submitted = None  # somebody else's: a kill must not stop it
-                raise
-            self._submitted = started.invocation_id
-            self.log.info("Invocation %s of %s [request id %s]", *self._names(started))
-            if not self.wait_for_completion:
-                return self._submission(started)
-            if started.found is not None and started.found.is_terminal:
-                return self._result(hook, started.invocation_id)
-            return self._wait_or_defer(hook, function, started.invocation_id, context)
+            started = self._start(hook, function, context)
+            wait = self._wait(hook, function, started.invocation_id, context)
+        if not self.wait_for_completion:
+            return self._submission(started)
+        if started.found is not None and started.found.is_terminal:
+            return self._result(started.found)
+        if self.deferrable:
+            raise deferral(self, FunctionComputeInvocationTrigger, wait, cancel_on_kill=self.cancel_on_kill)
+        outcome = wait_here(self, wait)
+        return self._judge(started.invocation_id, outcome.kind.value, outcome.reason)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Turn the trigger's event into this task's result."""
-        from airflow_provider_fc import events
-        from airflow_provider_fc.core.errors import TriggerError, from_fields
+        from airflow_provider_fc.core.errors import TriggerError
+        from airflow_provider_fc.waiting import read_event
 
-        try:
-            read = events.parse(event)
-        except events.MalformedEvent as error:
-            raise TriggerError(str(error)) from error
-        if read.error is not None:
-            raise from_fields(read.error)
+        read = read_event(event)
         if read.invocation_id is None:
             raise TriggerError("the trigger did not say which invocation has ended")
-        with self._hook() as hook:
-            return self._judge(hook, read.invocation_id, read.kind, read.message)
+        return self._judge(read.invocation_id, read.kind, read.message)
 
     def on_kill(self) -> None:
         """Stop the invocation that this task has started."""
@@ -311,10 +295,30 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
             return
         self.log.info("The task was killed; invocation %s: %s", self._submitted, fate)
 
-    @property
-    def _attempts(self) -> int:
-        """An id of the author's own can be submitted once; of ours there is one for each try."""
-        return 1 if self.invocation_id is not None else (self.retries or 0) + 1
+    def _start(self, hook: FunctionComputeHook, function: FunctionRef, context: Context) -> Started:
+        from airflow_provider_fc.core.errors import AlreadyExistsError
+        from airflow_provider_fc.core.submission import start
+
+        earlier_tries = max(context["ti"].try_number - self._generation(context), 0)
+        # Clearing a running task adds a try that retries= does not count.
+        attempts = max(self.retries or 0, earlier_tries) + 1
+        conversation = start(
+            self._operation_for(function, context),
+            attempts if self.invocation_id is None else 1,  # FC accepts an id of the author's own once
+            hook.client.context,
+            watched=self.wait_for_completion,
+            first_try=not earlier_tries,
+        )
+        try:
+            started = hook.client.run(conversation)
+        except AlreadyExistsError:
+            self._submitted = None  # somebody else's: a kill must not stop it
+            raise
+        self._submitted = started.invocation_id
+        self.log.info(
+            "Invocation %s of %s [request id %s]", started.invocation_id, self.function_name, started.request_id
+        )
+        return started
 
     def _generation(self, context: Context) -> int:
         """The first try since the last clear, by the formula that Airflow uses for rescheduled sensors."""
@@ -345,9 +349,6 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
 
         return operation
 
-    def _names(self, started: Started) -> tuple[str, str, str | None]:
-        return started.invocation_id, self.function_name, started.request_id
-
     def _submission(self, started: Started) -> dict[str, Any]:
         """What is known without waiting."""
         from airflow_provider_fc.core.invocations import Invocation
@@ -360,61 +361,25 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         )
         return found.to_dict(DEFAULT_FIELDS)
 
-    def _batch(self, function: FunctionRef, invocation_id: str) -> Batch:
+    def _wait(self, hook: FunctionComputeHook, function: FunctionRef, invocation_id: str, context: Context) -> Wait:
         from airflow_provider_fc.core.batch import Batch
-
-        return Batch.from_parameters(function, invocation_ids=[invocation_id])
-
-    def _wait_or_defer(
-        self, hook: FunctionComputeHook, function: FunctionRef, invocation_id: str, context: Context
-    ) -> dict[str, Any]:
         from airflow_provider_fc.core.wait import Schedule, Wait
         from airflow_provider_fc.core.watch_ids import watch
+        from airflow_provider_fc.waiting import deferred_seconds
 
-        batch = self._batch(function, invocation_id)
-        now = datetime.now(UTC)
-        began_at = getattr(context["ti"], "start_date", None) or now
-        deadline = began_at + timedelta(seconds=self._seconds_to_wait())
-        if self.deferrable:
-            self._defer(batch, deadline, began_at)
-        wait = Wait(watch(batch, began_at), Schedule(self.poll_interval, deadline), hook.client.context)
-        outcome = hook.client.run(wait.run(hook.client.context, first_pause=min(self.poll_interval, _FIRST_PAUSE)))
-        return self._judge(hook, invocation_id, outcome.kind.value, outcome.reason)
+        batch = Batch.from_parameters(function, invocation_ids=[invocation_id])
+        began_at = getattr(context["ti"], "start_date", None) or datetime.now(UTC)
+        # Airflow itself ends a blocking task at its execution_timeout.
+        seconds = deferred_seconds(self) if self.deferrable else float(self.timeout)
+        schedule = Schedule(self.poll_interval, began_at + timedelta(seconds=seconds))
+        return Wait(watch(batch, began_at), schedule, hook.client.context)
 
-    def _seconds_to_wait(self) -> float:
-        from airflow_provider_fc._compat import before_execution_timeout
-
-        if self.execution_timeout is None or not self.deferrable:  # a blocking task is stopped by Airflow itself
-            return float(self.timeout)
-        return min(float(self.timeout), before_execution_timeout(self.execution_timeout.total_seconds()))
-
-    def _defer(self, batch: Batch, deadline: datetime, began_at: datetime) -> None:
-        from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
-
-        left = max((deadline - datetime.now(UTC)).total_seconds(), 0.0)
-        self.defer(
-            trigger=FunctionComputeInvocationTrigger(
-                fc_conn_id=self.fc_conn_id,
-                region_id=self.region_id,
-                function_name=batch.function.function_name,
-                service_name=batch.function.service_name,
-                qualifier=batch.function.qualifier,
-                batch=batch.to_parameters(),
-                poll_interval=self.poll_interval,
-                deadline=deadline.timestamp(),
-                began_at=began_at.timestamp(),
-                cancel_on_kill=self.cancel_on_kill,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=left + _BACKSTOP_SECONDS),
-        )
-
-    def _judge(self, hook: FunctionComputeHook, invocation_id: str, kind: str, reason: str) -> dict[str, Any]:
+    def _judge(self, invocation_id: str, kind: str, reason: str) -> dict[str, Any]:
         """The result of a wait that has ended in whatever way."""
         from airflow_provider_fc.core.errors import InvocationsLostError, WaitTimeoutError
 
         if kind in ("success", "failed"):
-            return self._result(hook, invocation_id)
+            return self._result(self._record(invocation_id, succeeded=kind == "success"))
         if kind == "timeout":
             raise WaitTimeoutError(
                 f"Invocation {invocation_id} of {self.function_name} has not ended within {self.timeout:g} s "
@@ -422,14 +387,28 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
             )
         raise InvocationsLostError(reason)
 
-    def _result(self, hook: FunctionComputeHook, invocation_id: str) -> dict[str, Any]:
+    def _record(self, invocation_id: str, *, succeeded: bool) -> Invocation:
+        """Read the record of an invocation whose end is known; failing to read it does not change that."""
+        from airflow_provider_fc.core.calls import get_operation
+        from airflow_provider_fc.core.errors import FunctionComputeError
+        from airflow_provider_fc.core.invocations import Invocation
+        from airflow_provider_fc.core.submission import look_up
+
+        with self._hook() as hook:
+            operation = get_operation(self._function(hook), invocation_id)
+            try:
+                return hook.client.run(look_up(operation, hook.client.context, seconds=_RECORD_SECONDS))
+            except FunctionComputeError as error:
+                if self.include_return_payload or not succeeded:
+                    raise  # a retry reads it again
+                self.log.warning("Invocation %s has succeeded, but its record cannot be read: %s", invocation_id, error)
+                return Invocation(invocation_id=invocation_id, status="Succeeded", function_name=self.function_name)
+
+    def _result(self, found: Invocation) -> dict[str, Any]:
         """The invocation as a dict; a bad end raises."""
         from airflow_provider_fc.core.batch import Failure
         from airflow_provider_fc.core.errors import InvocationsFailedError
 
-        found = hook.get_invocation(
-            self.function_name, invocation_id, service_name=self.service_name, qualifier=self.qualifier
-        )
         if found.status != "Succeeded":
             raise InvocationsFailedError(f"{Failure.of(found)}{self._what_a_retry_does()}")
         return found.to_dict((*DEFAULT_FIELDS, *(["return_payload"] if self.include_return_payload else [])))
@@ -553,14 +532,14 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
         from airflow_provider_fc.core.parameters import MAX_IDS
         from airflow_provider_fc.core.wait import Schedule, Wait
         from airflow_provider_fc.core.watch_ids import watch
+        from airflow_provider_fc.waiting import wait_here
 
         function = self._function(hook)
         now = datetime.now(UTC)
         schedule = Schedule(self.poll_interval, now + timedelta(seconds=self.timeout))
         for first in range(0, len(ids), MAX_IDS):
             batch = Batch.from_parameters(function, invocation_ids=ids[first : first + MAX_IDS], max_failed=None)
-            wait = Wait(watch(batch, now), schedule, hook.client.context)
-            outcome = hook.client.run(wait.run(hook.client.context, first_pause=min(self.poll_interval, _FIRST_PAUSE)))
+            outcome = wait_here(self, Wait(watch(batch, now), schedule, hook.client.context))
             if outcome.kind is Kind.TIMEOUT:
                 raise WaitTimeoutError(f"Not all have ended within {self.timeout:g} s: {outcome.reason}")
             if outcome.kind is not Kind.SUCCESS:

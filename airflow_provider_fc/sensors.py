@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from airflow_provider_fc.hooks import FunctionComputeHook
 
 _FIRST_LOOK_SECONDS = 30
-_BACKSTOP_SECONDS = 90
 _EXPLAIN_SECONDS = 30
 _LONG_WAIT = timedelta(days=6)
 
@@ -173,6 +172,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
 
     def _first_look_or_defer(self, context: Context) -> dict[str, Any]:
         from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
+        from airflow_provider_fc.waiting import deferral
 
         with self._hook() as hook:
             wait = self._start(hook, context)
@@ -180,39 +180,14 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
             outcome = hook.client.run(wait.first_look(hook.client.context.until(limit)))
         if outcome is not None and outcome.decided:
             return self._conclude(outcome)
-        batch, schedule = wait.watch.batch, wait.schedule
-        left = max((schedule.deadline - datetime.now(UTC)).total_seconds(), 0.0)
-        self.defer(
-            trigger=FunctionComputeInvocationsTrigger(
-                fc_conn_id=self.fc_conn_id,
-                region_id=self.region_id,
-                function_name=batch.function.function_name,
-                service_name=batch.function.service_name,
-                qualifier=batch.function.qualifier,
-                batch=batch.to_parameters(),
-                poll_interval=schedule.poll_interval,
-                deadline=schedule.deadline.timestamp(),
-                began_at=wait.watch.began_at.timestamp(),
-                exponential_backoff=schedule.exponential_backoff,
-                max_wait=schedule.max_wait,
-                silent_fail=schedule.silent_fail,
-            ),
-            method_name="execute_complete",
-            timeout=timedelta(seconds=left + _BACKSTOP_SECONDS),
-        )
-        raise AssertionError("unreachable: defer() raises")
+        raise deferral(self, FunctionComputeInvocationsTrigger, wait)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Turn the trigger's event into this task's result."""
-        from airflow_provider_fc import events
-        from airflow_provider_fc.core.errors import TriggerError
+        from airflow_provider_fc.waiting import read_event
 
         with self._outcome_policy():
-            try:
-                read = events.parse(event)
-            except events.MalformedEvent as error:
-                raise TriggerError(str(error)) from error
-            return self._conclude_event(read)
+            return self._conclude_event(read_event(event))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Judge a trigger that timed out or crashed ourselves: Airflow's versions differ, and hide crashes as skips."""
@@ -300,12 +275,13 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         return self._wait is not None or (self.reschedule and first_reschedule_date(self, context) is not None)
 
     def _seconds_to_wait(self) -> float:
-        from airflow_provider_fc._compat import before_execution_timeout
+        from airflow_provider_fc.waiting import deferred_seconds
 
-        if self.execution_timeout is None or (self.reschedule and not self.deferrable):
+        if self.deferrable:
+            return deferred_seconds(self)
+        if self.execution_timeout is None or self.reschedule:
             return float(self.timeout)
-        limit = self.execution_timeout.total_seconds()
-        return min(float(self.timeout), before_execution_timeout(limit) if self.deferrable else limit)
+        return min(float(self.timeout), self.execution_timeout.total_seconds())
 
     def _what(self) -> str:
         which = f"prefix {self.invocation_id_prefix!r}" if self.invocation_id_prefix else "the given ids"
@@ -325,10 +301,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
 
     def _conclude_event(self, event: Event) -> dict[str, Any]:
         from airflow_provider_fc.core.batch import Kind, Outcome, Summary
-        from airflow_provider_fc.core.errors import from_fields
 
-        if event.error is not None:
-            raise from_fields(event.error)
         summary = None if event.summary is None else Summary.from_event(event.summary)
         reason = event.message
         if event.kind == "failed" and summary is not None:

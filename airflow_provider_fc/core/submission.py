@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import blake2b
 
 from airflow_provider_fc.core.calls import new_id, submit
-from airflow_provider_fc.core.errors import AlreadyExistsError, NotFoundError, ParameterError
+from airflow_provider_fc.core.errors import AlreadyExistsError, FunctionComputeError, NotFoundError, ParameterError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep, call
 from airflow_provider_fc.core.invocations import Invocation, legal_invocation_id
 from airflow_provider_fc.core.operations import GetInvocation, Invoke
@@ -16,8 +17,8 @@ from airflow_provider_fc.core.parameters import MAX_ID_LENGTH
 
 log = logging.getLogger(__name__)
 
-_GRACE_LOOKS = 4
-_GRACE_SECONDS = 2.0
+_VISIBLE_SECONDS = 8
+_PAUSE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def start(
                 )
                 raise
             log.info("Invocation %s was submitted before; attaching to it", invocation_id)
-            found = yield from _find(GetInvocation(operation.function, invocation_id), context)
+            found = yield from _found(GetInvocation(operation.function, invocation_id), context)
             started = Started(invocation_id, found.request_id if found else error.request_id, found)
         if not (watched and started.ended_badly):
             return started
@@ -106,13 +107,27 @@ def start(
     return started
 
 
-def _find(operation: GetInvocation, context: Context) -> Flow[Invocation | None]:
-    """Look an accepted invocation up; records become visible a few seconds after the submission."""
-    for _ in range(_GRACE_LOOKS):
+def _found(operation: GetInvocation, context: Context) -> Flow[Invocation | None]:
+    try:
+        return (yield from look_up(operation, context, seconds=_VISIBLE_SECONDS))
+    except NotFoundError as error:
+        if not error.is_invocation:
+            raise
+        return None
+
+
+def look_up(operation: GetInvocation, context: Context, *, seconds: float) -> Flow[Invocation]:
+    """Read a record that is there or will be: it becomes visible a few seconds after the submission.
+
+    :param seconds: for so long it may be missing, or the server be out of order.
+    :raises NotFoundError: it is still not there.
+    """
+    give_up = context.now() + timedelta(seconds=seconds)
+    while True:
         try:
             return (yield from call(operation, context))
-        except NotFoundError as error:
-            if not error.is_invocation:
+        except FunctionComputeError as error:
+            outlived = error.transient or (isinstance(error, NotFoundError) and error.is_invocation)
+            if not outlived or context.now() >= give_up:
                 raise
-            yield Sleep(_GRACE_SECONDS)
-    return None
+        yield Sleep(_PAUSE)

@@ -14,15 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import TaskInstance, fire
 
+from airflow_provider_fc import operators
 from airflow_provider_fc.core import wait
 from airflow_provider_fc.core.errors import (
+    AccessDeniedError,
     AlreadyExistsError,
     ApiError,
     InvocationsFailedError,
     ParameterError,
     TriggerError,
+    UnavailableError,
     WaitTimeoutError,
 )
+from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.core.submission import TaskKey
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.hooks import FunctionComputeHook
@@ -92,6 +96,72 @@ def test_a_bad_end_fails_the_task_with_message_and_request_id(
 
     with pytest.raises(InvocationsFailedError, match=rf"{status}: ValueError: no image \[request id \S+\]"):
         run(operator(**MODES[mode]))
+
+
+@pytest.fixture
+def unreadable(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """What a trigger sends of an invocation whose record can then not be read."""
+    monkeypatch.setattr(operators, "_RECORD_SECONDS", 0)
+    lives(emulator, "Succeeded")
+    with pytest.raises(TaskDeferred) as deferred:
+        operator(deferrable=True).execute({"ti": TaskInstance(max_tries=2)})
+    [event] = fire(deferred.value.trigger)
+    connection(**{**emulator.connection, "extra": {**emulator.connection["extra"], "max_attempts": 1}})
+    emulator.add_faults([{"action": "status", "status": 503, "operation": "Get"}])
+    return event
+
+
+def test_a_success_stays_one_when_its_record_cannot_be_read(
+    emulator: FunctionComputeEmulator, unreadable: dict[str, Any]
+) -> None:
+    result = operator().execute_complete({"ti": TaskInstance()}, unreadable)
+
+    assert (result["invocation_id"], result["status"]) == (unreadable["invocation_id"], "Succeeded")
+    assert emulator.faults[0].fired == 1
+
+
+def test_a_return_payload_that_cannot_be_read_is_an_error_that_a_retry_heals(
+    emulator: FunctionComputeEmulator, unreadable: dict[str, Any]
+) -> None:
+    asking = {"include_return_payload": True}
+
+    with pytest.raises(UnavailableError):
+        operator(**asking).execute_complete({"ti": TaskInstance()}, unreadable)
+
+    emulator.clear_faults()
+    assert run(operator(**asking))["return_payload"] is not None
+    assert len(invoked(emulator)) == 1
+
+
+def test_a_blocking_wait_goes_on_with_the_new_keys_of_its_connection(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lives(emulator, *["Running"] * 5, "Succeeded")
+    exchange = emulator.app.exchange
+
+    def rotating(request: Any) -> Any:
+        if len(emulator.requests) == 3:
+            emulator.app.credentials = Credentials("new-key-id", "new-key-secret")
+            connection(**{**emulator.connection, "login": "new-key-id", "password": "new-key-secret"})
+        return exchange(request)
+
+    monkeypatch.setattr(emulator.app, "exchange", rotating)
+
+    assert run(operator())["status"] == "Succeeded"
+    assert [record.status for record in emulator.requests].count(403) == 1
+
+
+def test_a_blocking_wait_ends_when_its_keys_are_refused_and_the_connection_has_no_others(
+    emulator: FunctionComputeEmulator,
+) -> None:
+    lives(emulator, "Running")
+    emulator.add_faults([{"action": "status", "status": 403, "operation": "Get"}])
+    emulator.add_faults([{"action": "status", "status": 403, "operation": "List"}])
+
+    with pytest.raises(AccessDeniedError):
+        run(operator())
 
 
 def test_the_return_payload_comes_only_when_it_is_asked_for(emulator: FunctionComputeEmulator) -> None:
@@ -252,6 +322,15 @@ def test_a_clear_starts_anew(emulator: FunctionComputeEmulator) -> None:
     operator().execute(context)
 
     assert [made[-6:] for made in invoked(emulator)] == ["-g1-a1", "-g2-a1"]
+
+
+def test_a_running_task_that_is_cleared_may_start_anew_without_any_retries(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Stopped")  # by the kill that comes with the clear
+    with pytest.raises(InvocationsFailedError):
+        run(operator(retries=0), max_tries=0, try_number=1)
+    lives(emulator, "Succeeded")
+
+    assert run(operator(retries=0), max_tries=0, try_number=2)["invocation_id"].endswith("-g1-a2")
 
 
 def test_an_id_of_the_author_s_own_cannot_be_retried_and_the_error_says_so(emulator: FunctionComputeEmulator) -> None:
