@@ -26,7 +26,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("airflow_provider_fc.hooks"),
         "operators": _modules("airflow_provider_fc.operators"),
         "sensors": _modules("airflow_provider_fc.sensors"),
-        "triggers": _modules("airflow_provider_fc.triggers"),
+        "triggers": _modules("airflow_provider_fc.triggers", "airflow_provider_fc.event_triggers"),
         "extra-links": ["airflow_provider_fc.links.FunctionComputeConsoleLink"],
         "connection-types": [
             {

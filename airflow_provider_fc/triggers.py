@@ -1,4 +1,4 @@
-"""The trigger that a deferred sensor waits with. Its class path is stored in Airflow's database: never move it."""
+"""The triggers that deferred tasks wait with. Their class paths are stored in Airflow's database: never move them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ _CONNECTION_RETRY_SECONDS = 30.0
 _CONNECTION_MISSES = 10
 
 
-def _import_what_is_needed() -> None:
+def import_what_is_needed() -> None:
     """Importing reads files and takes half a second the first time: not on the loop, where all triggers would wait."""
     import asgiref.sync  # Airflow's own look-up of connections needs it
     from airflow.providers.common.compat import connection
 
     from airflow_provider_fc import hooks
     from airflow_provider_fc.clients import aio
-    from airflow_provider_fc.core import stopping, wait, watch_ids
+    from airflow_provider_fc.core import announcements, stopping, wait, watch_ids
 
-    log.debug("Ready: %s", [module.__name__ for module in (asgiref, connection, hooks, aio, stopping, wait, watch_ids)])
+    needed = (asgiref, connection, hooks, aio, announcements, stopping, wait, watch_ids)
+    log.debug("Ready: %s", [module.__name__ for module in needed])
 
 
 class FunctionComputeInvocationsTrigger(BaseTrigger):
@@ -96,7 +97,7 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        await asyncio.to_thread(_import_what_is_needed)
+        await asyncio.to_thread(import_what_is_needed)
         from airflow_provider_fc.core.errors import FunctionComputeError, TriggerError, to_fields
 
         try:
@@ -209,7 +210,7 @@ class FunctionComputeInvocationTrigger(FunctionComputeInvocationsTrigger):
         """Called by Airflow 3.3 and later on a user's action only."""
         if not self.cancel_on_kill:
             return
-        await asyncio.to_thread(_import_what_is_needed)
+        await asyncio.to_thread(import_what_is_needed)
         from airflow_provider_fc.core.calls import function_of, stop_operation
         from airflow_provider_fc.core.stopping import stop
 

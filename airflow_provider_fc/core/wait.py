@@ -49,22 +49,22 @@ class Pace:
     """How long to sleep before the next look."""
 
     def __init__(self, schedule: Schedule, random: Callable[[], float]) -> None:
-        self._schedule = schedule
+        self.schedule = schedule
         self._random = random
         self._looks = 0
         self._slowdown = 1.0
         self._wished = 0.0
 
     def first(self) -> float:
-        return FIRST_SLEEP + self._random() * min(self._schedule.poll_interval, FIRST_SLEEP_SPREAD)
+        return FIRST_SLEEP + self._random() * min(self.schedule.poll_interval, FIRST_SLEEP_SPREAD)
 
     def next(self) -> float:
         """The interval with 10 % jitter, grown where that is wanted, never less than the server asked for."""
-        interval = self._schedule.poll_interval * self._slowdown
-        if self._schedule.exponential_backoff:
+        interval = self.schedule.poll_interval * self._slowdown
+        if self.schedule.exponential_backoff:
             interval *= 2.0 ** min(self._looks, 16)
-        if self._schedule.max_wait is not None:
-            interval = min(interval, self._schedule.max_wait)
+        if self.schedule.max_wait is not None:
+            interval = min(interval, self.schedule.max_wait)
         self._looks += 1
         return max(interval * (0.9 + 0.2 * self._random()), self._wished)
 
@@ -87,10 +87,13 @@ class Progress:
         self._said_at = now()
         self._failing = False
 
-    def looked(self, outcome: Outcome) -> None:
+    def answered(self) -> None:
         if self._failing:
             log.info("Function Compute answers again")
             self._failing = False
+
+    def looked(self, outcome: Outcome) -> None:
+        self.answered()
         text = str(outcome.summary) if outcome.summary else outcome.reason
         due = self._now() - self._said_at >= HEARTBEAT
         level = logging.INFO if text != self._said or due else logging.DEBUG
@@ -98,8 +101,8 @@ class Progress:
         if level == logging.INFO:
             self._said, self._said_at = text, self._now()
 
-    def failed(self, error: FunctionComputeError) -> None:
-        log.log(logging.DEBUG if self._failing else logging.WARNING, "Could not look, the wait goes on: %s", error)
+    def failed(self, reason: object) -> None:
+        log.log(logging.DEBUG if self._failing else logging.WARNING, "Could not look, the wait goes on: %s", reason)
         self._failing = True
 
 

@@ -150,7 +150,11 @@ class Spacing:
     due: datetime | None = None
 
     def is_due(self, now: datetime) -> bool:
-        return self.due is None or now >= self.due
+        return not self.left(now)
+
+    def left(self, now: datetime) -> float:
+        """Seconds until then, or 0."""
+        return 0.0 if self.due is None else max((self.due - now).total_seconds(), 0.0)
 
     def note(self, began: datetime, now: datetime) -> None:
         self.due = now + min(LONGEST_SPACING, SPACING_FACTOR * (now - began))

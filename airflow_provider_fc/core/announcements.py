@@ -1,0 +1,226 @@
+"""What is news in a listing that is read again and again: each invocation is announced once."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+
+from airflow_provider_fc.core.batch import Batch, Summary, Tally, digest, live_statuses
+from airflow_provider_fc.core.flow import Context, Flow, Walk
+from airflow_provider_fc.core.invocations import Invocation
+from airflow_provider_fc.core.operations import ListInvocations, Page
+
+SETTLE = timedelta(seconds=15)
+"""A finished listing must still be the same after so long: listings lag by seconds."""
+
+MOST_NEWS = 1_000
+"""Announced in one look at most, the rest in the next: Airflow stores them one by one."""
+
+KEPT = timedelta(days=8)
+"""How long the ledger keeps an id; Function Compute keeps records for 7 days (page "Asynchronous tasks")."""
+
+SURELY_KEPT = timedelta(hours=1)
+MOST_KEPT = 2_000
+
+
+class Dated(NamedTuple):
+    """As much of an invocation as the ledger keeps; ``moment`` (epoch ms) is its end, or else its start."""
+
+    key: str
+    moment: int | None
+
+    @classmethod
+    def of(cls, item: Invocation) -> Dated:
+        key = urlsafe_b64encode(digest(item.invocation_id)[:9]).decode()
+        return cls(key, item.end_time or item.started_time)
+
+
+class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What has been announced, in at most about 64 KB of JSON beside the last hour's.
+
+    :param dated: key to moment (epoch ms).
+    :param undated: key to when it was announced, of those that show no time at all.
+    :param floor: what ended up to this moment has been announced, although its key is no longer kept.
+    """
+
+    dated: dict[str, int] = {}
+    undated: dict[str, int] = {}
+    floor: int = 0
+
+    @classmethod
+    def from_json(cls, stored: object) -> Ledger:
+        """:raises msgspec.ValidationError: nothing that :meth:`to_json` has made."""
+        return cls() if stored is None else msgspec.convert(stored, cls)
+
+    def to_json(self) -> dict[str, Any]:
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+    def knows(self, item: Invocation) -> bool:
+        key, moment = Dated.of(item)
+        if key in self.dated or key in self.undated:
+            return True
+        return moment is not None and moment <= self.floor
+
+    def after(self, announced: Iterable[Dated], now: datetime) -> Ledger:
+        """The ledger when these have been announced as well."""
+        at = round(now.timestamp() * 1000)
+        dated, undated = dict(self.dated), dict(self.undated)
+        for key, moment in announced:
+            if moment is None:
+                undated[key] = at
+            else:
+                dated[key] = moment
+        floor = self.floor
+        for key in self._surplus(dated, at):
+            # What is dropped must stay known, or it would be announced again.
+            floor = max(floor, dated.pop(key))
+        oldest = at - _ms(KEPT)
+        return Ledger(dated, {key: since for key, since in undated.items() if since > oldest}, floor)
+
+    @staticmethod
+    def _surplus(dated: dict[str, int], now: int) -> list[str]:
+        """The oldest keys; none of the last hour's, where what ended together may still come to light one by one."""
+        old = sorted((key for key in dated if dated[key] <= now - _ms(SURELY_KEPT)), key=dated.__getitem__)
+        expired = sum(dated[key] <= now - _ms(KEPT) for key in old)
+        return old[: max(expired, len(dated) - MOST_KEPT)]
+
+
+def _ms(duration: timedelta) -> int:
+    return round(duration.total_seconds() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One page of a walk over everything whose id starts with ``prefix``, of which it may be the first or the last."""
+
+    prefix: str
+    page: Page
+    first: bool
+
+    @property
+    def last(self) -> bool:
+        return self.page.next_token is None
+
+
+class Reading:
+    """One walk, sheet by sheet."""
+
+    def __init__(self, operation: ListInvocations, context: Context) -> None:
+        self._prefix = operation.prefix or ""
+        self._walk = Walk(operation, context)
+
+    @property
+    def done(self) -> bool:
+        return self._walk.done
+
+    def next_sheet(self) -> Flow[Sheet]:
+        first = not self._walk.pages
+        return Sheet(self._prefix, (yield from self._walk.next_page()), first)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is to be announced, and the ledger to keep before doing so."""
+
+    payloads: tuple[dict[str, Any], ...]
+    ledger: Ledger
+
+
+class Announcer(ABC):
+    """Reads listings for one watcher. Whoever has kept the ledger that came with news makes it the announcer's."""
+
+    def __init__(self, batch: Batch, ledger: Ledger) -> None:
+        self.batch = batch
+        self.ledger = ledger
+
+    @abstractmethod
+    def read(self, sheet: Sheet, now: datetime) -> News | None:
+        """What a sheet brings, if anything."""
+
+    def _fresh(self, items: Iterable[Invocation]) -> list[Invocation]:
+        """Those watched that have not been announced, the unfinished ones among them."""
+        return [item for item in items if self.batch.belongs(item) and not self.ledger.knows(item)]
+
+
+class EachAnnouncer(Announcer):
+    """Announces every invocation that has ended."""
+
+    def __init__(self, batch: Batch, ledger: Ledger) -> None:
+        super().__init__(batch, ledger)
+        self._left = MOST_NEWS
+
+    def read(self, sheet: Sheet, now: datetime) -> News | None:
+        if sheet.first:
+            self._left = MOST_NEWS
+        ended = {item.invocation_id: item for item in self._fresh(sheet.page.items) if item.is_terminal}
+        items = list(ended.values())[: self._left]
+        if not items:
+            return None
+        self._left -= len(items)
+        return News(tuple(map(self._payload, items)), self.ledger.after(map(Dated.of, items), now))
+
+    def _payload(self, item: Invocation) -> dict[str, Any]:
+        told = ("invocation_id", "status", "request_id", "started_at", "ended_at")
+        return {"mode": "each", "function_name": self.batch.function.function_name, **item.to_dict(told)}
+
+
+class BatchAnnouncer(Announcer):
+    """Announces once that everything not announced before has ended, when two complete listings say so."""
+
+    def __init__(self, batch: Batch, ledger: Ledger) -> None:
+        super().__init__(batch, ledger)
+        self._tally: Tally | None = None
+        self._dated: list[Dated] = []
+        self._live: set[bytes] = set()
+        self._settled: tuple[frozenset[bytes], datetime] | None = None
+
+    def read(self, sheet: Sheet, now: datetime) -> News | None:
+        if sheet.first:
+            self._tally, self._dated = Tally(self.batch), []
+        if self._tally is None:  # joined while the walk was under way
+            return None
+        fresh = self._fresh(sheet.page.items)
+        self._tally.add(fresh)
+        self._dated.extend(map(Dated.of, fresh))
+        self._live.update(digest(item.invocation_id) for item in fresh if not item.is_terminal)
+        if not sheet.last:
+            return None
+        tally, self._tally = self._tally, None
+        return self._conclude(tally, now)
+
+    def _conclude(self, tally: Tally, now: datetime) -> News | None:
+        summary = tally.summary()
+        if not summary.total or live_statuses(summary):
+            self._settled = None
+            return None
+        keys, since = self._settled or (frozenset(), now)
+        if keys != tally.keys:
+            self._settled = tally.keys, now
+            return None
+        if now - since < SETTLE:
+            return None
+        lost = len(self._live - tally.keys)
+        self._live.clear()
+        self._settled = None
+        return News((self._payload(summary, lost),), self.ledger.after(self._dated, now))
+
+    def _payload(self, summary: Summary, lost: int) -> dict[str, Any]:
+        told = summary.to_dict()
+        return {
+            "mode": "batch",
+            "function_name": self.batch.function.function_name,
+            "invocation_id_prefix": self.batch.prefix,
+            "total": told["total"],
+            "by_status": told["by_status"],
+            "failed": [failure.invocation_id for failure in summary.failed],
+            "lost": lost,
+            "started_at": told["started_at"],
+            "ended_at": told["ended_at"],
+        }

@@ -1,0 +1,284 @@
+"""The trigger of an asset watcher: events when invocations end. Airflow 3 only.
+
+Its class path is stored in Airflow's database: never move it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from hashlib import blake2b
+from os.path import commonprefix
+from random import random
+from typing import TYPE_CHECKING, Any, Literal, get_args
+from weakref import WeakSet
+
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core.api import function_ref
+from airflow_provider_fc.core.errors import ParameterError
+from airflow_provider_fc.triggers import import_what_is_needed
+
+try:
+    from airflow.triggers.base import BaseEventTrigger
+except ImportError as _error:
+    raise ImportError("asset watchers and their event triggers need Airflow 3") from _error
+
+if TYPE_CHECKING:
+    from airflow_provider_fc.core.announcements import Announcer, Ledger, Sheet
+    from airflow_provider_fc.core.wait import Schedule
+    from airflow_provider_fc.hooks import FunctionComputeAsyncHook
+
+log = logging.getLogger(__name__)
+
+Mode = Literal["batch", "each"]
+
+_SHORTEST_INTERVAL = 1.0
+
+_watchers: dict[Hashable, WeakSet[FunctionComputeInvocationsEventTrigger]] = {}
+"""Who listens to which shared listing: it covers the prefixes of all of them and no more."""
+
+
+class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
+    """Sends events about invocations that end, for ever; for an ``AssetWatcher``.
+
+    Values are checked when the DAG file is parsed: a mistake is an import error of the DAG.
+
+    :param function_name: the function whose invocations are watched.
+    :param invocation_id_prefix: ids that start with it are watched.
+    :param mode: ``batch`` for one event when all that has not been announced yet has ended, ``each`` for one event an
+        invocation.
+    :param poll_interval: seconds between two looks, at least 1. Long listings are looked at less often: 20 times as
+        long apart as one takes, at most 15 minutes.
+    :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
+    :param qualifier: version or alias.
+    :param fc_conn_id: connection of type ``alibaba_fc``.
+    :param region_id: overrides the connection's region.
+    :raises ParameterError: names the parameter and the fix.
+    """
+
+    def __init__(
+        self,
+        *,
+        function_name: str,
+        invocation_id_prefix: str,
+        mode: Mode = "batch",
+        poll_interval: float = 60,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+        fc_conn_id: str = "fc_default",
+        region_id: str | None = None,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        function_ref(function_name, service_name, qualifier)
+        prefix = parameters.id_prefix("invocation_id_prefix", invocation_id_prefix)
+        if prefix is None:
+            raise ParameterError("invocation_id_prefix", "is missing; give the prefix of the ids to watch")
+        self.function_name = function_name
+        self.invocation_id_prefix = prefix
+        self.mode: Mode = parameters.choice("mode", mode, get_args(Mode))
+        self.poll_interval = parameters.seconds("poll_interval", poll_interval)
+        if self.poll_interval < _SHORTEST_INTERVAL:
+            raise ParameterError("poll_interval", f"{poll_interval!r} is too short; give 1 second or more")
+        self.service_name = service_name
+        self.qualifier = qualifier
+        self.fc_conn_id = fc_conn_id
+        self.region_id = region_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "function_name": self.function_name,
+                "invocation_id_prefix": self.invocation_id_prefix,
+                "mode": self.mode,
+                "poll_interval": self.poll_interval,
+                "service_name": self.service_name,
+                "qualifier": self.qualifier,
+                "fc_conn_id": self.fc_conn_id,
+                "region_id": self.region_id,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """With a listing of its own; so do Airflow 3.0 to 3.2."""
+        async with aclosing(_Listening(self, [self]).sheets()) as sheets:
+            async for event in self._events(sheets):
+                yield event
+
+    def shared_stream_key(self) -> Hashable:
+        """All watchers of a function share one listing (Airflow 3.3 and later)."""
+        return (self.fc_conn_id, self.region_id, self.function_name, self.service_name, self.qualifier)
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Sheet]:
+        """The listing that is shared, for ever; errors are logged and outlived."""
+        one = cls(**kwargs)
+        async with aclosing(_Listening(one, _sharing(one)).sheets()) as sheets:
+            async for sheet in sheets:
+                yield sheet
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Sheet]) -> AsyncIterator[TriggerEvent]:
+        """This watcher's events out of the shared listing."""
+        _sharing(self).add(self)
+        async for event in self._events(shared_stream):
+            yield event
+
+    async def _events(self, sheets: AsyncIterator[Sheet]) -> AsyncIterator[TriggerEvent]:
+        announcer: Announcer | None = None
+        async for sheet in sheets:
+            if not self.invocation_id_prefix.startswith(sheet.prefix):
+                continue  # that walk began before this watcher was there
+            announcer = announcer or await self._announcer()
+            if announcer is None:
+                continue
+            news = announcer.read(sheet, _now())
+            # Kept first: what may have been announced is never announced again.
+            if news is None or not await self._kept(news.ledger):
+                continue
+            announcer.ledger = news.ledger
+            log.info("%s: %d events", self.invocation_id_prefix, len(news.payloads))
+            for payload in news.payloads:
+                yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
+
+    async def _announcer(self) -> Announcer | None:
+        """With what has been announced before; ``None`` when that cannot be read just now."""
+        from airflow_provider_fc.core.announcements import BatchAnnouncer, EachAnnouncer, Ledger
+        from airflow_provider_fc.core.batch import Batch
+
+        function = function_ref(self.function_name, self.service_name, self.qualifier)
+        batch = Batch.from_parameters(function, invocation_id_prefix=self.invocation_id_prefix, max_failed=None)
+        kind = BatchAnnouncer if self.mode == "batch" else EachAnnouncer
+        try:
+            return kind(batch, Ledger.from_json(await self._stored()))
+        except Exception as error:  # noqa: BLE001 - Airflow's API server, in any of its ways
+            log.warning("The asset state store cannot be read, trying again: %s", type(error).__name__)
+            return None
+
+    async def _stored(self) -> object:
+        if self._store is None:
+            return None
+        try:
+            return await self._store.aget(self._store_key)
+        except ValueError as error:
+            log.warning("What is announced is kept in memory only: %s", error)  # equal triggers of several assets
+            self.asset_state_store = None
+            return None
+
+    async def _kept(self, ledger: Ledger) -> bool:
+        if self._store is None:
+            return True
+        try:
+            await self._store.aset(self._store_key, ledger.to_json())
+        except Exception as error:  # noqa: BLE001 - the same
+            log.warning("The asset state store cannot be written, trying again: %s", type(error).__name__)
+            return False
+        return True
+
+    @property
+    def _store(self) -> Any:
+        """What survives a restart; there is none before Airflow 3.3."""
+        return getattr(self, "asset_state_store", None)
+
+    @property
+    def _store_key(self) -> str:
+        """The same as long as the same is watched, however often."""
+        what = repr((self.shared_stream_key(), self.invocation_id_prefix, self.mode))
+        return f"fc_announced_{blake2b(what.encode(), digest_size=8).hexdigest()}"
+
+
+def _sharing(trigger: FunctionComputeInvocationsEventTrigger) -> WeakSet[FunctionComputeInvocationsEventTrigger]:
+    return _watchers.setdefault(trigger.shared_stream_key(), WeakSet())
+
+
+class _Listening:
+    """Lists a function again and again, as much of it as its watchers want, as often as the most impatient wants.
+
+    :param one: any of the watchers; they agree on connection and function.
+    """
+
+    def __init__(
+        self,
+        one: FunctionComputeInvocationsEventTrigger,
+        watchers: Collection[FunctionComputeInvocationsEventTrigger],
+    ) -> None:
+        self._one = one
+        self._watchers = watchers
+        self._hook: FunctionComputeAsyncHook | None = None
+        self._reread = False
+
+    async def sheets(self) -> AsyncGenerator[Sheet]:
+        """Every sheet of every walk, for ever. Errors are logged and outlived: there is no task that could fail."""
+        await asyncio.to_thread(import_what_is_needed)
+        from airflow_provider_fc.core.errors import FunctionComputeError
+        from airflow_provider_fc.core.wait import Pace, Progress
+        from airflow_provider_fc.core.watch import Spacing
+
+        pace, spacing, progress = Pace(self._schedule(), random), Spacing(), Progress(_now)
+        await asyncio.sleep(pace.first())
+        try:
+            while True:
+                began = _now()
+                try:
+                    async with aclosing(self._walk()) as walk:
+                        async for sheet in walk:
+                            yield sheet
+                    pace.recover()
+                    progress.answered()
+                except FunctionComputeError as error:
+                    pace.slow_down(error)
+                    progress.failed(error)
+                    if not error.transient:
+                        await self._close()
+                except Exception as error:  # noqa: BLE001 - Airflow's API server or a secrets backend, in any of their ways
+                    progress.failed(type(error).__name__)
+                    await self._close()
+                spacing.note(began, _now())
+                pace.schedule = self._schedule()
+                await asyncio.sleep(max(pace.next(), spacing.left(_now())))
+        finally:
+            await self._close()
+
+    def _schedule(self) -> Schedule:
+        from airflow_provider_fc.core.wait import Schedule
+
+        return Schedule(min(each.poll_interval for each in self._all()), datetime.max.replace(tzinfo=UTC))
+
+    def _all(self) -> list[FunctionComputeInvocationsEventTrigger]:
+        return list(self._watchers) or [self._one]
+
+    async def _walk(self) -> AsyncGenerator[Sheet]:
+        from airflow_provider_fc.core.announcements import Reading
+        from airflow_provider_fc.core.calls import function_of
+        from airflow_provider_fc.core.operations import ListInvocations
+
+        hook = await self._open()
+        one = self._one
+        function = function_of(hook.settings, one.function_name, one.service_name, one.qualifier)
+        prefix = commonprefix([each.invocation_id_prefix for each in self._all()])  # noqa: RUF071 - no paths
+        operation = ListInvocations(function, prefix=prefix or None, order="asc")
+        reading = Reading(operation, hook.client.context)
+        while not reading.done:
+            yield await hook.client.run(reading.next_sheet())
+
+    async def _open(self) -> FunctionComputeAsyncHook:
+        from airflow_provider_fc.hooks import FunctionComputeAsyncHook
+
+        if self._hook is None:
+            hook = FunctionComputeAsyncHook(self._one.fc_conn_id, self._one.region_id, reread=self._reread)
+            self._hook, self._reread = await hook.__aenter__(), True
+        return self._hook
+
+    async def _close(self) -> None:
+        """Let go of the connection; the next look reads it anew, in case it has changed."""
+        hook, self._hook = self._hook, None
+        if hook is not None:
+            await hook.__aexit__()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,365 @@
+"""The event trigger in the triggerer's hands: one listing for all watchers, and nothing announced twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from running import rebuilt
+
+from airflow_provider_fc.core import announcements, wait
+from airflow_provider_fc.core.errors import ParameterError
+from airflow_provider_fc.core.signing import Credentials
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+
+pytest.importorskip("airflow.sdk", reason="Airflow 2 has no event triggers")
+
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_fc import event_triggers
+from airflow_provider_fc.event_triggers import FunctionComputeInvocationsEventTrigger
+
+INTERVAL = 0.05
+
+
+@pytest.fixture
+def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
+    monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
+    monkeypatch.setattr(announcements, "SETTLE", timedelta(seconds=INTERVAL))
+    monkeypatch.setattr(event_triggers, "_SHORTEST_INTERVAL", INTERVAL)
+    monkeypatch.setattr(event_triggers, "_watchers", {})
+    with FunctionComputeEmulator() as emulator:
+        connection(**emulator.connection)
+        yield emulator
+
+
+def trigger(prefix: str = "job-", mode: str = "each", **more: Any) -> FunctionComputeInvocationsEventTrigger:
+    parameters = {"poll_interval": INTERVAL, **more}
+    return FunctionComputeInvocationsEventTrigger(
+        function_name="resize", invocation_id_prefix=prefix, mode=mode, **parameters
+    )
+
+
+def add(emulator: FunctionComputeEmulator, prefix: str, count: int, *statuses: str) -> None:
+    template = prefix + "{index}"
+    emulator.add_invocations(
+        [{"function": "resize", "id_template": template, "count": count, "statuses": list(statuses or ["Succeeded"])}]
+    )
+
+
+class Store:
+    """As much of Airflow's asset state store as a trigger sees; what is written goes through JSON."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+        self.broken = False
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        return json.loads(self.kept[key]) if key in self.kept else default
+
+    async def aset(self, key: str, value: Any) -> None:
+        if self.broken:
+            raise RuntimeError("the API server is away")
+        self.kept[key] = json.dumps(value)
+
+
+async def watch(trigger: FunctionComputeInvocationsEventTrigger, looks: Callable[[], bool]) -> list[Any]:
+    """The events until a condition holds, as the triggerer collects them; it never ends by itself."""
+    found: list[Any] = []
+
+    async def collect() -> None:
+        async with aclosing(trigger.run()) as events:
+            async for event in events:
+                found.append(event.payload)
+
+    task = asyncio.create_task(collect())
+    while not looks():
+        assert not task.done(), task
+        await asyncio.sleep(INTERVAL / 5)
+    assert not task.done(), task
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return found
+
+
+def looked(emulator: FunctionComputeEmulator, times: int) -> Callable[[], bool]:
+    """So many list calls more have been answered."""
+    wanted = len(emulator.requests) + times
+    return lambda: len(emulator.requests) >= wanted
+
+
+def run(trigger: FunctionComputeInvocationsEventTrigger, until: Callable[[], bool]) -> list[Any]:
+    return asyncio.run(watch(trigger, until))
+
+
+# One watcher
+
+
+def test_each_invocation_is_one_event_and_the_trigger_never_returns(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "job-", 3)
+    add(emulator, "other-", 3)
+
+    found = run(trigger(), looked(emulator, 5))
+
+    assert [payload["invocation_id"] for payload in found] == ["job-0", "job-1", "job-2"]
+
+
+def test_a_batch_is_one_event(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "job-", 3, "Running", "Running", "Succeeded")
+
+    [payload] = run(trigger(mode="batch"), looked(emulator, 12))
+
+    assert (payload["total"], payload["by_status"]) == (3, {"Succeeded": 3})
+
+
+def test_a_listing_costs_one_request_and_asks_for_the_prefix_only(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "job-", 3)
+
+    run(trigger(), looked(emulator, 3))
+
+    for request in emulator.requests:
+        assert request.operation == "List"
+        assert request.parameters["prefix"] == "job-"
+
+
+def test_a_restart_with_a_store_repeats_nothing_and_loses_nothing(emulator: FunctionComputeEmulator) -> None:
+    store = Store()
+    first, second = trigger(), rebuilt(trigger())
+    first.asset_state_store = second.asset_state_store = store
+    add(emulator, "job-", 3)
+    before = run(first, looked(emulator, 3))
+    add(emulator, "job-meanwhile-", 2)
+
+    after = run(second, looked(emulator, 3))
+
+    assert len(before) == 3
+    assert [payload["invocation_id"] for payload in after] == ["job-meanwhile-0", "job-meanwhile-1"]
+
+
+def test_a_restart_without_a_store_repeats_and_loses_nothing(emulator: FunctionComputeEmulator) -> None:
+    """Airflow 3.0 to 3.2."""
+    add(emulator, "job-", 3)
+
+    assert [len(run(trigger(), looked(emulator, 3))) for _ in range(2)] == [3, 3]
+
+
+def test_what_cannot_be_kept_is_not_announced_until_it_can(emulator: FunctionComputeEmulator) -> None:
+    store, watching = Store(), trigger()
+    watching.asset_state_store = store
+    store.broken = True
+    add(emulator, "job-", 3)
+
+    def mended() -> bool:
+        store.broken = len(emulator.requests) < 4
+        return len(emulator.requests) >= 7
+
+    assert len(run(watching, mended)) == 3
+
+
+def test_a_trigger_of_several_assets_keeps_what_it_has_announced_in_memory(emulator: FunctionComputeEmulator) -> None:
+    from airflow.sdk import Asset
+    from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+
+    watching = trigger()
+    watching.asset_state_store = AssetStateStoreAccessors(inlets=[Asset("one"), Asset("two")])
+    add(emulator, "job-", 3)
+
+    assert len(run(watching, looked(emulator, 4))) == 3
+
+
+def test_modes_and_prefixes_keep_apart_what_they_have_announced(emulator: FunctionComputeEmulator) -> None:
+    store = Store()
+    add(emulator, "job-", 3)
+
+    for mode, prefix in [("each", "job-"), ("batch", "job-"), ("each", "job")]:
+        watching = trigger(prefix, mode)
+        watching.asset_state_store = store
+        run(watching, looked(emulator, 8))
+
+    assert len(store.kept) == 3
+
+
+FAULTS = {
+    "refused": {"action": "status", "status": 403},
+    "missing": {"action": "status", "status": 404, "code": "FunctionNotFound"},
+    "failing": {"action": "status", "status": 503},
+    "throttled": {"action": "status", "status": 429},
+    "reset": {"action": "reset"},
+    "malformed": {"action": "html"},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_no_error_ends_the_watch(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], fault: dict[str, Any]
+) -> None:
+    connection(**{**emulator.connection, "extra": {**emulator.connection["extra"], "max_attempts": 1}})
+    add(emulator, "job-", 3)
+    emulator.add_faults([{**fault, "times": 2}])
+
+    assert len(run(trigger(), looked(emulator, 5))) == 3
+
+
+def test_a_connection_that_is_missing_is_looked_for_again(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_FC_DEFAULT")
+    monkeypatch.setattr("airflow_provider_fc.hooks._REREAD_SECONDS", 0.0)
+    add(emulator, "job-", 3)
+    calls = iter(range(1_000_000))
+
+    def defined_at_last() -> bool:
+        if next(calls) == 30:
+            connection(**emulator.connection)
+        return len(emulator.requests) >= 3
+
+    assert len(run(trigger(), defined_at_last)) == 3
+
+
+def test_keys_that_changed_in_the_connection_are_used_from_then_on(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_fc.hooks._REREAD_SECONDS", 0.0)
+    add(emulator, "job-", 3)
+
+    def rotated() -> bool:
+        if len(emulator.requests) == 2:
+            emulator.app.credentials = Credentials("new-key-id", "new-key-secret")
+            connection(**{**emulator.connection, "login": "new-key-id", "password": "new-key-secret"})
+        return [record.status for record in emulator.requests][-1:] == [200] and len(emulator.requests) > 4
+
+    assert len(run(trigger(), rotated)) == 3
+    assert 403 in {record.status for record in emulator.requests}
+
+
+# Several watchers
+
+
+async def shared(
+    emulator: FunctionComputeEmulator, watchers: list[FunctionComputeInvocationsEventTrigger], until: Callable[[], bool]
+) -> list[list[Any]]:
+    """What each gets through Airflow's own manager of shared streams."""
+    import structlog
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    manager = SharedStreamManager(log=structlog.get_logger())
+    found: list[list[Any]] = [[] for _ in watchers]
+
+    async def collect(number: int, watcher: FunctionComputeInvocationsEventTrigger) -> None:
+        key = watcher.shared_stream_key()
+        stream = manager.subscribe(trigger_id=number, trigger=watcher, key=key)
+        events: AsyncIterator[TriggerEvent] = watcher.filter_shared_stream(stream)
+        try:
+            async for event in events:
+                found[number].append(event.payload)
+        finally:
+            await manager.unsubscribe(number, key)
+
+    tasks = [asyncio.create_task(collect(*each)) for each in enumerate(watchers)]
+    while not until():
+        assert not any(task.done() for task in tasks), tasks
+        await asyncio.sleep(INTERVAL / 5)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await manager.stop_all()
+    return found
+
+
+def test_watchers_of_one_function_share_each_list_call(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "job-a-", 3)
+    add(emulator, "job-b-", 2)
+    add(emulator, "zip-", 5)
+    watchers = [trigger("job-a-", "batch"), trigger("job-b-", poll_interval=60)]
+
+    batches, ends = asyncio.run(shared(emulator, watchers, looked(emulator, 6)))
+
+    assert [payload["total"] for payload in batches] == [3]
+    assert [payload["invocation_id"] for payload in ends] == ["job-b-0", "job-b-1"]
+    # One walk serves both: it asks for what their prefixes have in common, and for nothing else.
+    assert {request.parameters["prefix"] for request in emulator.requests} == {"job-"}
+
+
+def test_a_shared_listing_makes_one_request_an_interval(
+    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def counted(seconds: float) -> None:
+        if seconds != INTERVAL / 5:
+            slept.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", counted)
+    add(emulator, "job-a-", 3)
+    add(emulator, "other-", 3)
+
+    asyncio.run(shared(emulator, [trigger("job-a-"), trigger("other-", "batch")], looked(emulator, 5)))
+
+    assert len(emulator.requests) <= len(slept)
+    assert all(seconds >= 0.9 * INTERVAL for seconds in slept[1:])
+
+
+def test_watchers_of_different_functions_or_connections_do_not_share() -> None:
+    def key(**more: str) -> object:
+        made = {"function_name": "resize", "invocation_id_prefix": "job-", **more}
+        return FunctionComputeInvocationsEventTrigger(**made).shared_stream_key()
+
+    assert key() == key(invocation_id_prefix="other-", mode="each")
+    others = [
+        {"function_name": "other"},
+        {"service_name": "images"},
+        {"qualifier": "prod"},
+        {"fc_conn_id": "fc_other"},
+        {"region_id": "cn-beijing"},
+    ]
+    assert len({key(), *(key(**other) for other in others)}) == 1 + len(others)
+
+
+# In a DAG file
+
+
+def test_it_survives_serialization_unchanged() -> None:
+    made = FunctionComputeInvocationsEventTrigger(function_name="resize", invocation_id_prefix="job-", mode="each")
+
+    assert rebuilt(made).serialize() == made.serialize()
+
+
+def test_an_asset_can_be_watched_with_it() -> None:
+    from airflow.sdk import Asset, AssetWatcher
+    from airflow.serialization.encoders import encode_asset_like
+
+    asset = Asset("thumbnails", watchers=[AssetWatcher(name="batch", trigger=trigger(poll_interval=60))])
+
+    encoded = encode_asset_like(asset)
+
+    [watcher] = encoded["watchers"]
+    assert watcher["trigger"]["classpath"] == f"{event_triggers.__name__}.FunctionComputeInvocationsEventTrigger"
+
+
+MISTAKES = {
+    "function_name": ({"function_name": ""}, "function_name"),
+    "no prefix": ({"invocation_id_prefix": None}, "invocation_id_prefix: is missing"),
+    "empty prefix": ({"invocation_id_prefix": ""}, "would match every invocation"),
+    "mode": ({"mode": "all"}, "mode: 'all' is unknown; use one of batch, each"),
+    "interval": ({"poll_interval": 0}, "poll_interval: 0 is too short"),
+    "text": ({"poll_interval": "often"}, "poll_interval: 'often' is not a number"),
+}
+
+
+@pytest.mark.parametrize(("given", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_an_import_error_of_the_dag(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        FunctionComputeInvocationsEventTrigger(**{"function_name": "resize", "invocation_id_prefix": "job-", **given})
+
+
+def test_a_run_id_makes_a_prefix() -> None:
+    assert trigger("manual__2026-11-23T00:00:00+00:00", poll_interval=60).invocation_id_prefix == (
+        "manual__2026-11-23T00_00_00_00_00"
+    )

@@ -1,0 +1,325 @@
+"""Each invocation is announced once, however often the listing is read."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import msgspec
+import pytest
+from harness import FUNCTION, World
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_fc.core.announcements import (
+    KEPT,
+    MOST_KEPT,
+    MOST_NEWS,
+    SETTLE,
+    Announcer,
+    BatchAnnouncer,
+    Dated,
+    EachAnnouncer,
+    Ledger,
+    Reading,
+    Sheet,
+)
+from airflow_provider_fc.core.calls import function_of
+from airflow_provider_fc.core.invocations import Invocation
+from airflow_provider_fc.core.operations import ListInvocations
+
+HOUR = 3_600_000
+
+
+def sheets(world: World, prefix: str = "job-") -> list[Sheet]:
+    """One walk."""
+    operation = ListInvocations(function_of(world.settings, FUNCTION), prefix=prefix, order="asc")
+    reading, found = Reading(operation, world.context), []
+    while not reading.done:
+        found.append(world.run(reading.next_sheet()))
+    return found
+
+
+def each(world: World, ledger: Ledger | None = None) -> EachAnnouncer:
+    return EachAnnouncer(world.batch(), ledger or Ledger())
+
+
+def batch(world: World, ledger: Ledger | None = None) -> BatchAnnouncer:
+    return BatchAnnouncer(world.batch(), ledger or Ledger())
+
+
+def read(world: World, announcer: Announcer, found: list[Sheet] | None = None) -> list[dict[str, object]]:
+    """What is announced after one walk, the ledger kept each time."""
+    payloads: list[dict[str, object]] = []
+    for sheet in sheets(world) if found is None else found:
+        news = announcer.read(sheet, world.clock.now())
+        if news is not None:
+            announcer.ledger = through_json(news.ledger)
+            payloads.extend(news.payloads)
+    return payloads
+
+
+def through_json(ledger: Ledger) -> Ledger:
+    return Ledger.from_json(json.loads(json.dumps(ledger.to_json())))
+
+
+def ids(payloads: list[dict[str, object]]) -> list[object]:
+    return [payload["invocation_id"] for payload in payloads]
+
+
+# Each
+
+
+def test_every_invocation_that_has_ended_is_announced_once() -> None:
+    world = World()
+    world.add_many(250)
+    world.add("job-live", statuses=["Running"])
+    announcer = each(world)
+
+    assert ids(read(world, announcer)) == [f"job-{index:05}" for index in range(250)]
+    assert read(world, announcer) == []
+
+
+def test_one_that_ends_later_is_announced_then() -> None:
+    world = World()
+    world.add("job-1", timeline=[[0, "Running"], [60, "Failed"]])
+    announcer = each(world)
+    assert read(world, announcer) == []
+
+    world.clock.sleep(60)
+
+    assert ids(read(world, announcer)) == ["job-1"]
+
+
+def test_an_announcement_tells_id_status_and_times_and_no_payload() -> None:
+    world = World()
+    world.add("job-1", timeline=[[0, "Running"], [60, "Failed"]], error_message="secret", return_payload="secret")
+    world.clock.sleep(60)
+
+    [payload] = read(world, each(world))
+
+    assert payload == {
+        "mode": "each",
+        "function_name": FUNCTION,
+        "invocation_id": "job-1",
+        "status": "Failed",
+        "request_id": payload["request_id"],
+        "started_at": "2026-11-22T08:00:00.000Z",
+        "ended_at": "2026-11-22T08:01:00.000Z",
+    }
+
+
+def test_other_ids_of_a_shared_listing_are_none_of_its_business() -> None:
+    world = World()
+    world.add("job-1", "jobless", "other", statuses=["Succeeded"])
+
+    assert ids(read(world, each(world), sheets(world, prefix="j"))) == ["job-1"]
+
+
+def test_a_restart_with_the_kept_ledger_repeats_nothing() -> None:
+    world = World()
+    world.add_many(3)
+    before = each(world)
+    read(world, before)
+    world.add("job-new", statuses=["Succeeded"])
+
+    assert ids(read(world, each(world, through_json(before.ledger)))) == ["job-new"]
+
+
+def test_what_could_not_be_kept_is_announced_at_the_next_look() -> None:
+    world = World()
+    world.add_many(3)
+    announcer = each(world)
+    [sheet] = sheets(world)
+
+    assert announcer.read(sheet, world.clock.now()) == announcer.read(sheet, world.clock.now())
+    assert len(read(world, announcer)) == 3
+
+
+def test_many_at_once_are_announced_over_several_looks() -> None:
+    world = World()
+    world.add_many(MOST_NEWS + 50)
+    announcer = each(world)
+
+    assert [len(read(world, announcer)) for _ in range(3)] == [MOST_NEWS, 50, 0]
+
+
+# Batch
+
+
+def settled(world: World, announcer: Announcer) -> list[dict[str, object]]:
+    """What two looks announce that are far enough apart."""
+    first = read(world, announcer)
+    world.clock.sleep(SETTLE.total_seconds())
+    return [*first, *read(world, announcer)]
+
+
+def test_a_batch_that_has_ended_is_announced_once_when_a_second_look_confirms_it() -> None:
+    world = World()
+    world.add_many(150)
+    world.add("job-bad", statuses=["Failed"])
+    announcer = batch(world)
+    assert read(world, announcer) == []
+    world.clock.sleep(SETTLE.total_seconds() - 1)
+    assert read(world, announcer) == []
+    world.clock.sleep(1)
+
+    [payload] = read(world, announcer)
+
+    assert (payload["mode"], payload["total"], payload["lost"]) == ("batch", 151, 0)
+    assert payload["by_status"] == {"Failed": 1, "Succeeded": 150}
+    assert payload["failed"] == ["job-bad"]
+    assert settled(world, announcer) == []
+
+
+@pytest.mark.parametrize("status", ["Enqueued", "Dequeued", "Running", "Retrying", "Stopping", "Migrating"])
+def test_a_batch_with_an_unfinished_invocation_is_not_announced(status: str) -> None:
+    world = World()
+    world.add_many(3)
+    world.add("job-live", statuses=["Running"])
+    world.app.add_faults([{"action": "unknown_status", "status": status, "id": "job-live"}])
+
+    assert settled(world, batch(world)) == []
+
+
+def test_nothing_there_is_no_batch() -> None:
+    world = World()
+
+    assert settled(world, batch(world)) == []
+
+
+def test_one_that_appears_between_the_looks_delays_the_announcement() -> None:
+    world = World()
+    world.add_many(3)
+    announcer = batch(world)
+    read(world, announcer)
+    world.clock.sleep(SETTLE.total_seconds())
+    world.add("job-late", statuses=["Succeeded"])
+    assert read(world, announcer) == []
+    world.clock.sleep(SETTLE.total_seconds())
+
+    [payload] = read(world, announcer)
+
+    assert payload["total"] == 4
+
+
+def test_new_ids_under_a_standing_prefix_are_the_next_batch() -> None:
+    world = World()
+    world.add_many(3)
+    announcer = batch(world)
+    [first] = settled(world, announcer)
+    world.add("job-next-1", "job-next-2", timeline=[[0, "Running"], [60, "Succeeded"]])
+    assert settled(world, announcer) == []
+    world.clock.sleep(60)
+
+    [second] = settled(world, announcer)
+
+    assert (first["total"], second["total"]) == (3, 2)
+
+
+def test_records_that_expire_do_not_arm_it_again() -> None:
+    world = World()
+    world.add_many(3, disappears_after=3600)
+    world.add("job-stays", statuses=["Succeeded"])
+    announcer = batch(world)
+    assert len(settled(world, announcer)) == 1
+
+    world.clock.sleep(3600)
+
+    assert settled(world, announcer) == []
+
+
+def test_an_invocation_that_vanished_unfinished_is_counted_as_lost() -> None:
+    world = World()
+    world.add_many(3)
+    world.add("job-gone", statuses=["Running"], disappears_after=60)
+    announcer = batch(world)
+    read(world, announcer)
+    world.clock.sleep(60)
+
+    [payload] = settled(world, announcer)
+
+    assert (payload["total"], payload["lost"]) == (3, 1)
+
+
+def test_a_batch_is_not_judged_by_the_rest_of_a_walk() -> None:
+    world = World()
+    world.add("job-0", statuses=["Running"])
+    world.add_many(150)
+    announcer = batch(world)
+    _, rest = sheets(world)
+
+    for _ in range(2):
+        assert announcer.read(rest, world.clock.now()) is None
+        world.clock.sleep(SETTLE.total_seconds())
+
+
+# The ledger
+
+
+def ended(key: str, moment: int | None) -> Invocation:
+    return Invocation(invocation_id=key, status="Succeeded", end_time=moment)
+
+
+def test_what_the_ledger_drops_stays_known() -> None:
+    world = World()
+    now = world.clock.now()
+    at = round(now.timestamp() * 1000)
+    items = [ended(f"job-{index}", at - 2 * HOUR - index) for index in range(MOST_KEPT + 500)]
+
+    ledger = Ledger().after(map(Dated.of, items), now)
+
+    assert len(ledger.dated) == MOST_KEPT
+    assert all(map(ledger.knows, items))
+    assert len(json.dumps(ledger.to_json())) < 65_535
+
+
+def test_the_last_hour_is_kept_one_by_one_however_much_it_was() -> None:
+    world = World()
+    now = world.clock.now()
+    at = round(now.timestamp() * 1000)
+    items = [ended(f"job-{index}", at - index) for index in range(3 * MOST_KEPT)]
+
+    ledger = Ledger().after(map(Dated.of, items), now)
+
+    assert not ledger.knows(ended("job-late", at - len(items)))
+    assert all(map(ledger.knows, items))
+
+
+def test_one_without_any_time_is_known_for_eight_days() -> None:
+    world = World()
+    item = ended("job-1", None)
+    ledger = Ledger().after([Dated.of(item)], world.clock.now())
+
+    later = ledger.after([], world.clock.now() + KEPT - timedelta(seconds=1))
+
+    assert later.knows(item)
+    assert not later.knows(ended("job-2", None))
+    assert not ledger.after([], world.clock.now() + KEPT).undated
+
+
+def test_a_ledger_that_somebody_else_has_written_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        Ledger.from_json({"watermark": "2026-11-22"})
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.integers(0, 400), st.integers(0, 3 * 24 * 60), st.booleans(), st.booleans()), max_size=12
+    )
+)
+def test_over_any_history_each_is_announced_exactly_once(steps: list[tuple[int, int, bool, bool]]) -> None:
+    """Steps: so many end, so many minutes pass, without a time or with one, and a restart."""
+    world = World()
+    ledger, announced, there = Ledger(), [], []
+    for number, (how_many, minutes, undated, restart) in enumerate(steps):
+        world.clock.sleep(minutes * 60)
+        at = round(world.clock.now().timestamp() * 1000)
+        there += [(at, ended(f"job-{number}-{index}", None if undated else at - index)) for index in range(how_many)]
+        listed = [item for since, item in there if at - since < 7 * 24 * HOUR]
+        fresh = [item for item in listed if not ledger.knows(item)]
+        announced += [item.invocation_id for item in fresh]
+        ledger = ledger.after(map(Dated.of, fresh), world.clock.now())
+        ledger = through_json(ledger) if restart else ledger
+
+    assert announced == [item.invocation_id for _, item in there]

@@ -1,0 +1,95 @@
+"""DAGs scheduled by assets: one event for each invocation or batch that ends, over a restart of the triggerer too."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+
+pytest.importorskip("airflow.sdk", reason="Airflow 2 has no asset watchers")
+
+from local_airflow import REPOSITORY, Airflow, Program
+
+POLL_INTERVAL = 3
+"""Seconds, as in the DAGs."""
+
+
+def payloads(airflow: Airflow, mode: str) -> list[dict[str, Any]]:
+    """What the events of one asset tell, in order."""
+    events = airflow.get("/assets/events?limit=100&order_by=timestamp")["asset_events"]
+    return [event["extra"]["payload"] for event in events if event["name"] == f"e2e-{mode}"]
+
+
+def eventually(condition: Callable[[], bool], program: Program, *, seconds: float = 90) -> None:
+    give_up = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up, "this did not come about"
+        program.pause(0.5)
+
+
+def add(emulator: FunctionComputeEmulator, name: str, count: int) -> None:
+    for mode in ("each", "batch"):
+        template = f"{mode}-{name}-{{index}}"
+        timeline = [[0, "Running"], [5, "Succeeded"]]
+        emulator.add_invocations(
+            [{"function": "resize", "id_template": template, "count": count, "timeline": timeline}]
+        )
+
+
+def test_every_end_is_one_event_over_a_restart_and_two_watchers_share_each_list_call(tmp_path: Path) -> None:
+    with (
+        FunctionComputeEmulator() as emulator,
+        Airflow(
+            tmp_path / "airflow",
+            REPOSITORY / ".demo",
+            Path(__file__).parent / "asset_dags",
+            json.dumps(emulator.connection),
+            say=print,
+        ) as airflow,
+    ):
+        scheduler, *_ = [airflow.start(name) for name in ("scheduler", "api-server", "dag-processor")]
+        first = airflow.start("triggerer")
+        airflow.wait_until_healthy(first)
+        for mode in ("each", "batch"):
+            airflow.wait_for_dag(f"e2e_on_{mode}", scheduler)
+
+        add(emulator, "one", 4)
+        eventually(lambda: len(payloads(airflow, "each")) == 4 and len(payloads(airflow, "batch")) == 1, scheduler)
+        looks = len(emulator.requests)
+        eventually(lambda: len(emulator.requests) >= looks + 5, scheduler)
+        first.stop()
+        add(emulator, "two", 3)
+        second = airflow.start("triggerer")
+        eventually(lambda: len(payloads(airflow, "batch")) == 2, second)
+        looks = len(emulator.requests)
+        eventually(lambda: len(emulator.requests) >= looks + 10, second)
+        eventually(lambda: succeeded(airflow, "each") >= 2 and succeeded(airflow, "batch") == 2, scheduler)
+
+        each, batches = payloads(airflow, "each"), payloads(airflow, "batch")
+    assert sorted(payload["invocation_id"] for payload in each) == [
+        *(f"each-one-{index}" for index in range(4)),
+        *(f"each-two-{index}" for index in range(3)),
+    ]
+    assert [payload["total"] for payload in batches] == [4, 3]
+    assert_one_call_per_interval(emulator)
+
+
+def succeeded(airflow: Airflow, mode: str) -> int:
+    runs = airflow.get(f"/dags/e2e_on_{mode}/dagRuns")["dag_runs"]
+    assert not [run for run in runs if run["state"] == "failed"]
+    return len([run for run in runs if run["state"] == "success"])
+
+
+def assert_one_call_per_interval(emulator: FunctionComputeEmulator) -> None:
+    """Two watchers with a listing of their own would make two calls in each interval."""
+    times = [request.at / 1000 for request in emulator.requests]
+    gaps = [after - before for before, after in pairwise(times)]
+    assert {request.operation for request in emulator.requests} == {"List"}
+    assert sorted(gaps)[1] >= 0.9 * POLL_INTERVAL  # all but the one around the restart
