@@ -146,6 +146,22 @@ def test_service_and_qualifier_reach_function_compute_2(
     assert {request.parameters["qualifier"] for request in emulator.requests} == {"LATEST"}
 
 
+@pytest.mark.usefixtures("metadata_db")
+def test_fanning_out_executes_each_of_two_hundred_payloads_once(
+    emulator: FunctionComputeEmulator, dags_folder: Path, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{number:03}.txt" for number in range(200)]
+    for number, path in enumerate(paths):
+        path.write_text("word " * number)
+
+    values = run("fc_fan_out", dags_folder, paths=[str(path) for path in paths])
+
+    assert values["total"] == sum(range(200))
+    assert values["failed"] == []
+    assert values["wait"]["by_status"] == {"Succeeded": 200}
+    assert len({execution.invocation_id for execution in emulator.executions}) == len(emulator.executions) == 200
+
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WITH_SKETCHES = {"emulator.md"}  # its Python names files that only its readers have
 FOR_AIRFLOW3 = {"events.md"}
