@@ -40,7 +40,7 @@ test: $(VENV)/.installed ## run all tests on Airflow 3.3.2 (PYTEST_ARGS="tests/c
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
 test-airflow-2: $(VENV_AIRFLOW2)/.installed ## run the tests of everything that touches Airflow on 2.11.2
-	$(VENV_AIRFLOW2)/bin/python -m pytest tests/airflow $(PYTEST_ARGS)
+	$(VENV_AIRFLOW2)/bin/python -m pytest tests/airflow tests/e2e $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed ## ruff: rules and format
 	$(VENV)/bin/ruff check .

@@ -13,11 +13,12 @@ import secrets
 import shlex
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -78,6 +79,18 @@ class Program:
         with suppress(subprocess.TimeoutExpired):
             code = self._guard.wait(seconds)
             raise Failure(f"{self.name} has ended with exit code {code}:\n{tail(self.log)}")
+
+    def wait_until(self, condition: Callable[[], object], *, seconds: float = 60, problem: str = "it") -> None:
+        """Ask twice a second, as long as the program runs.
+
+        :param problem: what did not come about.
+        :raises Failure: the program has ended, or it takes longer.
+        """
+        give_up = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > give_up:
+                raise Failure(f"{problem} did not come about within {seconds:g} s:\n{tail(self.log)}")
+            self.pause(0.5)
 
     def join(self, seconds: float) -> None:
         """Wait for its end.
@@ -273,6 +286,11 @@ class Airflow:
         entry = self.get(f"{run.path}/taskInstances/{quote(task_id)}/xcomEntries/{quote(key)}")
         return entry["value"]
 
+    def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Read its database, which needs no server and is the same question to all its versions."""
+        with closing(sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as database:
+            return database.execute(query, parameters).fetchall()
+
     def task_logs(self, run: Run, task_id: str) -> list[Path]:
         """The log files of all tries of a task, the triggerer's among them."""
         folder = self.home / "logs" / f"dag_id={run.dag_id}" / f"run_id={run.run_id}" / f"task_id={task_id}"
@@ -288,6 +306,9 @@ class Airflow:
 
     def post(self, path: str, body: object) -> Any:
         return ask(self.port, "POST", f"/api/v2{path}", body, token=self._bearer())
+
+    def patch(self, path: str, body: object) -> Any:
+        return ask(self.port, "PATCH", f"/api/v2{path}", body, token=self._bearer())
 
     def _bearer(self) -> str:
         self._token = self._token or ask(self.port, "GET", "/auth/token")["access_token"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
 pytest.importorskip("airflow.sdk", reason="Airflow 2 has no asset watchers")
 
-from local_airflow import REPOSITORY, Airflow, Program
+from local_airflow import REPOSITORY, Airflow
 
 POLL_INTERVAL = 3
 """Seconds, as in the DAGs."""
@@ -25,13 +23,6 @@ def payloads(airflow: Airflow, mode: str) -> list[dict[str, Any]]:
     """What the events of one asset tell, in order."""
     events = airflow.get("/assets/events?limit=100&order_by=timestamp")["asset_events"]
     return [event["extra"]["payload"] for event in events if event["name"] == f"e2e-{mode}"]
-
-
-def eventually(condition: Callable[[], bool], program: Program, *, seconds: float = 90) -> None:
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "this did not come about"
-        program.pause(0.5)
 
 
 def add(emulator: FunctionComputeEmulator, name: str, count: int) -> None:
@@ -61,16 +52,18 @@ def test_every_end_is_one_event_over_a_restart_and_two_watchers_share_each_list_
             airflow.wait_for_dag(f"e2e_on_{mode}", scheduler)
 
         add(emulator, "one", 4)
-        eventually(lambda: len(payloads(airflow, "each")) == 4 and len(payloads(airflow, "batch")) == 1, scheduler)
+        scheduler.wait_until(
+            lambda: len(payloads(airflow, "each")) == 4 and len(payloads(airflow, "batch")) == 1, seconds=90
+        )
         looks = len(emulator.requests)
-        eventually(lambda: len(emulator.requests) >= looks + 5, scheduler)
+        scheduler.wait_until(lambda: len(emulator.requests) >= looks + 5, seconds=90)
         first.stop()
         add(emulator, "two", 3)
         second = airflow.start("triggerer")
-        eventually(lambda: len(payloads(airflow, "batch")) == 2, second)
+        second.wait_until(lambda: len(payloads(airflow, "batch")) == 2, seconds=90)
         looks = len(emulator.requests)
-        eventually(lambda: len(emulator.requests) >= looks + 10, second)
-        eventually(lambda: succeeded(airflow, "each") >= 2 and succeeded(airflow, "batch") == 2, scheduler)
+        second.wait_until(lambda: len(emulator.requests) >= looks + 10, seconds=90)
+        scheduler.wait_until(lambda: succeeded(airflow, "each") >= 2 and succeeded(airflow, "batch") == 2, seconds=90)
 
         each, batches = payloads(airflow, "each"), payloads(airflow, "batch")
     assert sorted(payload["invocation_id"] for payload in each) == [

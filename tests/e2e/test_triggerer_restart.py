@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
 pytest.importorskip("airflow.sdk", reason="starts the programs of Airflow 3")
 
-from local_airflow import REPOSITORY, Airflow, Program, Run, tail
+from local_airflow import REPOSITORY, Airflow, Run, tail
 
 DAG_ID = "e2e_waits"
 TIMEOUT = 75.0
@@ -38,13 +38,6 @@ def airflow(emulator: FunctionComputeEmulator, tmp_path: Path) -> Iterator[Airfl
         yield airflow
 
 
-def eventually(condition: Callable[[], bool], program: Program, *, seconds: float = 60) -> None:
-    give_up = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up, "this did not come about"
-        program.pause(0.3)
-
-
 def all_deferred(airflow: Airflow, run: Run) -> bool:
     tasks = airflow.get(f"{run.path}/taskInstances")["task_instances"]
     for task in tasks:
@@ -62,7 +55,7 @@ def test_a_restarted_triggerer_changes_neither_deadline_nor_outcome(
 
     earliest = time.time()
     run = airflow.trigger(DAG_ID, {})
-    eventually(lambda: all_deferred(airflow, run), scheduler)
+    scheduler.wait_until(lambda: all_deferred(airflow, run))
     latest = time.time()
     looks = len(emulator.requests)
     emulator.add_invocations(
@@ -77,7 +70,7 @@ def test_a_restarted_triggerer_changes_neither_deadline_nor_outcome(
         ]
     )
     added = time.time()
-    eventually(lambda: len(emulator.requests) >= looks + 2, scheduler)
+    scheduler.wait_until(lambda: len(emulator.requests) >= looks + 2)
     first.stop()
     assert all_deferred(airflow, run)
     looks = len(emulator.requests)
