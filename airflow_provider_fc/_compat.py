@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
@@ -13,6 +14,8 @@ except ImportError:  # Airflow 2.11
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseSensorOperator, Context
+
+log = logging.getLogger(__name__)
 
 
 def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datetime | None:
@@ -41,6 +44,27 @@ def before_execution_timeout(seconds: float) -> float:
     if masking.__name__.startswith("airflow.sdk"):
         return seconds
     return seconds - min(60.0, seconds / 2)
+
+
+def recall(context: Context, key: str) -> str | None:
+    """What :func:`note` has kept for this task, in whatever process. Airflow before 3.3 keeps nothing."""
+    store = context.get("task_state_store")
+    try:
+        value = None if store is None else store.get(key)
+    except Exception as error:  # noqa: BLE001 - Airflow's API server, in any of its ways: these are hints
+        log.info("Task state cannot be read: %s", type(error).__name__)
+        return None
+    return value if isinstance(value, str) else None
+
+
+def note(context: Context, key: str, value: str) -> None:
+    """Keep a hint for the next process that executes this task."""
+    store = context.get("task_state_store")
+    try:
+        if store is not None:
+            store.set(key, value)
+    except Exception as error:  # noqa: BLE001 - the same
+        log.info("Task state cannot be kept: %s", type(error).__name__)
 
 
 def mask_secret(secret: str) -> None:

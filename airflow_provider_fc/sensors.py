@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _FIRST_LOOK_SECONDS = 30
 _EXPLAIN_SECONDS = 30
+_HINT = "fc_live_status"
 _LONG_WAIT = timedelta(days=6)
 
 
@@ -157,10 +158,22 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
                 self._wait = self._start(hook, context)
                 # The wait itself now tolerates what silent_fail tolerates; what gets out of it is meant.
                 self.silent_fail = False
-            outcome = hook.client.run(self._wait.poke(hook.client.context))
+            outcome = self._poke(hook, self._wait, context)
         if outcome is None or not outcome.decided:
             return PokeReturnValue(False)
         return PokeReturnValue(True, self._conclude(outcome))
+
+    def _poke(self, hook: FunctionComputeHook, wait: Wait, context: Context) -> Outcome | None:
+        """One look; in reschedule mode with the hint of the look before, which was another process."""
+        from airflow_provider_fc._compat import note, recall
+
+        if not self.reschedule:
+            return hook.client.run(wait.poke(hook.client.context))
+        wait.watch.hint = known = recall(context, _HINT)
+        outcome = hook.client.run(wait.poke(hook.client.context))
+        if wait.watch.hint is not None and wait.watch.hint != known:
+            note(context, _HINT, wait.watch.hint)
+        return outcome
 
     def _get_next_poke_interval(self, started_at: Any, run_duration: Any, poke_count: int) -> float:
         """Airflow's interval, cut at the deadline."""

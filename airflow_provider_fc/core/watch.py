@@ -88,7 +88,7 @@ class Memory:
         self._live: dict[bytes, None] = {}
         self._unknown: dict[str, None] = {}
         self._unusable: set[str] = set()
-        self._answered: str | None = None
+        self.last_answer: str | None = None
 
     def learn(self, items: Iterable[Invocation]) -> None:
         for item in items:
@@ -117,12 +117,9 @@ class Memory:
         """Whether it was once seen live."""
         return digest(invocation_id) in self._live
 
-    def answered(self, status: str) -> None:
-        self._answered = status
-
     def live_filters(self) -> list[str]:
         """Live statuses worth asking for, the one that answered last first."""
-        words = dict.fromkeys([*([self._answered] if self._answered else []), *LIVE_STATUSES, *self._unknown])
+        words = dict.fromkeys([*([self.last_answer] if self.last_answer else []), *LIVE_STATUSES, *self._unknown])
         return [word for word in words if self.usable(word)]
 
     def usable(self, status: str) -> bool:
@@ -174,6 +171,15 @@ class Watch(ABC):
         self._spacing = Spacing()
         self._waiting_for = "not looked at yet"
 
+    @property
+    def hint(self) -> str | None:
+        """The live status that answered last. A watch of another process that is given it saves requests."""
+        return self._memory.last_answer
+
+    @hint.setter
+    def hint(self, status: str | None) -> None:
+        self._memory.last_answer = status if status in LIVE_STATUSES else None
+
     @abstractmethod
     def first_look(self, context: Context) -> Flow[Outcome]:
         """The cheapest look that can decide. It never sleeps."""
@@ -216,7 +222,7 @@ class Watch(ABC):
         for status in self._memory.live_filters():
             witness = yield from self._ask(status, context)
             if witness is not None:
-                self._memory.answered(status)
+                self._memory.last_answer = status
                 return witness
         return None
 

@@ -1,0 +1,52 @@
+"""A rescheduled sensor in Airflow's own DAG run: each look is a process of its own, and the next one knows more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+
+pytestmark = pytest.mark.usefixtures("metadata_db")
+
+DAG_FILE = """
+import pendulum
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
+
+with DAG("rescheduled", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")) as dag:
+    FunctionComputeInvocationsSensor(
+        task_id="wait", function_name="resize", invocation_id_prefix="job-", mode="reschedule", poke_interval=1,
+        settle_seconds=1, timeout=120,
+    )
+"""
+
+
+def test_the_second_look_asks_for_what_the_first_one_has_found(
+    connection: Callable[..., str], dags_folder: Path
+) -> None:
+    file = dags_folder / "rescheduled.py"
+    file.write_text(DAG_FILE, encoding="utf-8")
+    namespace: dict[str, object] = {"__name__": "rescheduled", "__file__": str(file)}
+    exec(compile(DAG_FILE, str(file), "exec"), namespace)
+    dag = namespace["dag"]
+    dag.fileloc = str(file)
+    with FunctionComputeEmulator() as emulator:
+        connection(**emulator.connection)
+        emulator.add_invocations(
+            [
+                {"function": "resize", "id_template": "job-{index:05}", "count": 200, "statuses": ["Succeeded"]},
+                {"function": "resize", "id": "job-z", "timeline": [[0, "Retrying"], [8, "Succeeded"]]},
+            ]
+        )
+
+        [ti] = dag.test().get_task_instances()
+
+        asked = [record.parameters.get("status") for record in emulator.requests]
+    first_look = [None, "Running", "Enqueued", "Dequeued", "Retrying"]
+    later_look = [None, "Retrying"] if find_spec("airflow.sdk") else first_look
+    assert str(ti.state) == "success"
+    assert asked[: 5 + 2 * len(later_look)] == [*first_look, *later_look, *later_look]
