@@ -148,11 +148,27 @@ def test_a_restart_without_a_store_repeats_and_loses_nothing(emulator: FunctionC
     assert [len(run(trigger(), looked(emulator, 3))) for _ in range(2)] == [3, 3]
 
 
-def test_what_cannot_be_kept_is_not_announced_until_it_can(emulator: FunctionComputeEmulator) -> None:
+@pytest.fixture
+def store_out_of_order(emulator: FunctionComputeEmulator) -> tuple[Store, FunctionComputeInvocationsEventTrigger]:
     store, watching = Store(), trigger()
     watching.asset_state_store = store
     store.broken = True
     add(emulator, "job-", 3)
+    return store, watching
+
+
+def test_what_cannot_be_kept_is_not_announced(
+    emulator: FunctionComputeEmulator, store_out_of_order: tuple[Store, FunctionComputeInvocationsEventTrigger]
+) -> None:
+    _, watching = store_out_of_order
+
+    assert run(watching, looked(emulator, 4)) == []
+
+
+def test_what_could_not_be_kept_is_announced_when_it_can(
+    emulator: FunctionComputeEmulator, store_out_of_order: tuple[Store, FunctionComputeInvocationsEventTrigger]
+) -> None:
+    store, watching = store_out_of_order
 
     def mended() -> bool:
         store.broken = len(emulator.requests) < 4
