@@ -45,6 +45,7 @@ def test_every_end_is_one_event_over_a_restart_and_two_watchers_share_each_list_
             say=print,
         ) as airflow,
     ):
+        airflow.env["AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD"] = "10"  # after which another takes over
         scheduler, *_ = [airflow.start(name) for name in ("scheduler", "api-server", "dag-processor")]
         first = airflow.start("triggerer")
         airflow.wait_until_healthy(first)
