@@ -1,8 +1,8 @@
 """Fan work out from Airflow: one mapped task starts one invocation, one sensor waits for all of them.
 
 The mapped tasks only submit (``wait_for_completion=False``), so they end at once and nothing waits on a worker. When
-some invocations fail, ``wait`` fails and ``failed`` tells which and why. Mend the cause, then clear those ``invoke``
-tasks with everything downstream: only they start new invocations.
+some invocations fail, ``wait`` fails, ``failed`` tells which and why, and ``to_clear`` which ``invoke`` tasks have
+started them. Mend the cause, then clear those with everything downstream: only they start new invocations.
 """
 
 from __future__ import annotations
@@ -36,6 +36,12 @@ with DAG(
     def payloads(params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         given = params or {}
         return [{"path": path, "max_bytes": given["max_bytes"]} for path in given["paths"]]
+
+    @task
+    def to_clear(invocations: Any, failed: Any) -> list[list[Any]]:
+        """The mapped tasks to clear, as the REST API takes them: all are green, and an id does not tell its index."""
+        bad = {row["invocation_id"] for row in failed}
+        return [["invoke", index] for index, row in enumerate(invocations) if row["invocation_id"] in bad]
 
     @task
     def chunks(invocations: Any) -> list[list[str]]:
@@ -86,4 +92,5 @@ with DAG(
 
     ready = chunks(invoke.output)
     wait >> [failed, ready]
+    to_clear(invoke.output, failed.output)
     total(words_of.expand(ids=ready))
