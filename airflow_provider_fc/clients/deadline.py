@@ -1,7 +1,7 @@
-"""Connections for requests that stop reading at a given moment and notice a head that was cut short.
+"""Connections for requests that stop reading at a given moment and notice a head that is cut short or not the last.
 
 A socket's own timeout starts anew with every byte, so that an answer which drips in could be read for hours; and
-``http.client`` takes the end of the connection for the end of the head.
+``http.client`` takes the end of the connection for the end of the head, and a 103 for the answer.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ class _Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        # http.client passes over 100 only; the answer itself would then be read as that of the next request.
+        while 101 < self.status < 200 and not self._incoming.exhausted:
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
         if self._incoming.exhausted:
             raise http.client.RemoteDisconnected("the head of the answer was cut short")
 
