@@ -20,6 +20,7 @@ from yarl import URL
 from airflow_provider_fc.clients.credentials import CredentialsProvider, provider_for
 from airflow_provider_fc.clients.network import (
     outgoing_headers,
+    presentable,
     proxy_for,
     tls_context,
     total_timeout,
@@ -128,7 +129,7 @@ class AiohttpTransport:
                 body = await response.read()
         # aiohttp lets some of its parser's errors through, and ValueErrors about hosts and ports that cannot be.
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            raise transport_error(request, error) from error
+            raise transport_error(request, error) from presentable(request, error)
         return HttpResponse(response.status, _headers(response), body)
 
 

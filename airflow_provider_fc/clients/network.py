@@ -17,6 +17,7 @@ from airflow_provider_fc import __version__
 from airflow_provider_fc.core.errors import SettingsError, TransportError
 from airflow_provider_fc.core.http import HttpRequest
 from airflow_provider_fc.core.settings import Settings, is_loopback
+from airflow_provider_fc.core.signing import redact_signed
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,12 @@ def transport_error(request: HttpRequest, error: Exception) -> TransportError:
         text = " ".join(str(cause).split()) or ("timed out" if isinstance(cause, TimeoutError) else "")
         if text:
             reason = f"{type(cause).__name__}: {text}"
-    return TransportError(f"{request.method} {request.origin}{request.path}: {reason[:300]}")
+    return TransportError(f"{request.method} {request.origin}{request.path}: {redact_signed(request, reason)[:300]}")
+
+
+def presentable(request: HttpRequest, error: Exception) -> Exception | None:
+    """The error as a cause to be shown, or ``None``: libraries quote what they cannot parse, also our own secrets."""
+    return error if all(redact_signed(request, text) == text for text in map(str, _causes(error))) else None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -22,6 +22,7 @@ from airflow_provider_fc.clients.deadline import TimedHTTPConnection, TimedHTTPS
 from airflow_provider_fc.clients.network import (
     ca_bundle,
     outgoing_headers,
+    presentable,
     proxy_for,
     tls_context,
     total_timeout,
@@ -88,7 +89,7 @@ class RequestsTransport:
                 body = response.content
         # requests lets some of urllib3's errors through, and ValueErrors about hosts and ports that cannot be.
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise transport_error(request, error) from error
+            raise transport_error(request, error) from presentable(request, error)
         return HttpResponse(
             response.status_code, {name.lower(): value for name, value in response.headers.items()}, body
         )

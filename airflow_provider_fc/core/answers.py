@@ -21,7 +21,7 @@ from airflow_provider_fc.core.errors import (
     UnavailableError,
 )
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
-from airflow_provider_fc.core.signing import signed_hash
+from airflow_provider_fc.core.signing import redact_signed, signed_hash
 
 _THROTTLED = ("Throttling", "ResourceExhausted", "ResourceThrottled", "ServiceUnavailable", "ServerBusy")
 # A second use of a nonce means that a connection repeated our bytes; the next attempt is signed anew.
@@ -57,6 +57,8 @@ _HINTS = {
 _LONGEST_WAIT = 60.0
 """Seconds; a longer wish of the server's is cut to this."""
 
+_LONGEST_TEXT = 500
+
 
 class _ErrorBody(msgspec.Struct):
     code: str | None = None
@@ -77,7 +79,7 @@ def error_from(
     """Build the exception for an answer that is not 2xx.
 
     :param request: as it was signed and sent.
-    :param redact: takes secrets out of text; servers quote what was signed when a signature does not match.
+    :param redact: takes the credentials out of text; servers quote what was signed when a signature does not match.
     :param now: our clock, to be compared with the server's.
     """
     body = _body(response.body)
@@ -93,12 +95,16 @@ def error_from(
         hints.append(_clocks(headers.get("date"), now))
     if kind is AccessDeniedError and code.startswith("Signature"):
         hints.append(f"SHA-256 of what was signed: {signed_hash(request)}")
+
+    def shown(text: str | None) -> str | None:
+        return None if text is None else redact(redact_signed(request, text))[:_LONGEST_TEXT]
+
     return kind(
         operation,
         response.status,
-        body.code,
-        redact(body.message or ("" if body.code else "the body is not an error of Function Compute"))[:500],
-        body.request_id or headers.get("x-fc-request-id") or headers.get("x-acs-request-id"),
+        shown(body.code),
+        shown(body.message or ("" if body.code else "the body is not an error of Function Compute")) or "",
+        shown(body.request_id or headers.get("x-fc-request-id") or headers.get("x-acs-request-id")),
         hint="; ".join(filter(None, hints)) or None,
         retry_after=_retry_after(response, now),
     )

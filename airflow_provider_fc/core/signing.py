@@ -101,6 +101,21 @@ def signed_hash(request: HttpRequest) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def redact_signed(request: HttpRequest, text: str) -> str:
+    """Take out of text that came from outside what a signed request carries: signature, key id and token."""
+    headers = request.headers
+    authorization = headers.get("authorization", "")
+    scheme, _, rest = authorization.partition(" ")
+    if scheme == ACS3_ALGORITHM:
+        key_id, signature = rest.partition("Credential=")[2].partition(",")[0], rest.rpartition("Signature=")[2]
+    else:
+        key_id, _, signature = rest.partition(":")
+    tokens = (headers.get("x-acs-security-token"), headers.get("x-fc-security-token"))
+    for secret in sorted(filter(None, (signature, key_id, *tokens)), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
 def fc_string_to_sign(method: str, path: str, headers: Mapping[str, str]) -> str:
     """Stage 1 of FC-native: method, three header values, the ``x-fc-`` headers, the decoded path (never the query)."""
     fc_headers = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers) if name.startswith("x-fc-"))

@@ -140,6 +140,23 @@ def test_every_status_is_an_answer_and_not_an_error(connect, serve, status):
     assert response.headers["x-fc-request-id"] == "r-1"
 
 
+@pytest.mark.parametrize("interim", [100, 102, 103, 199])
+def test_an_interim_answer_is_not_the_answer(connect, serve, interim):
+    head = b"HTTP/1.1 %d Wait\r\nlink: </style.css>\r\n\r\n" % interim
+    server = serve(then(raw(head), raw(head), answer(body=b"first")), answer(body=b"second"))
+    client = connect(server.origin)
+
+    assert client.exchange(signed(server.origin)).body == b"first"
+    assert client.exchange(signed(server.origin)).body == b"second"
+
+
+def test_an_end_after_an_interim_answer_is_a_transport_error(connect, serve):
+    server = serve(then(raw(b"HTTP/1.1 103 Early Hints\r\n\r\n"), close))
+
+    with pytest.raises(TransportError):
+        connect(server.origin).exchange(signed(server.origin))
+
+
 BODIES = {
     "with its length": b"content-length: 10\r\n\r\n0123456789",
     "in chunks": b"transfer-encoding: chunked\r\n\r\n4\r\n0123\r\n6;ext=1\r\n456789\r\n0\r\nx-trailer: 1\r\n\r\n",
@@ -543,6 +560,37 @@ def test_a_server_that_sends_our_own_request_back_learns_nothing_new_to_log(conn
         connect(server.origin).exchange(request)
 
     explains(caught.value, request)
+
+
+QUOTES = {
+    "a chunk's size": CHUNKED + b"%b\r\n",
+    "a length": OK + b"content-length: %b\r\n\r\n",
+    "a header's name": OK + b"%b\x00: x\r\n\r\n",
+    "a header's value": OK + b"x: \x00%b\r\n\r\n",
+    "a line without a colon": OK + b"%b\r\n\r\n",
+    "a status": b"HTTP/1.1 %b OK\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("signature", ["ACS3", "FC"])
+@pytest.mark.parametrize("which", [0, 2, 3], ids=["key id", "token", "signature"])
+@pytest.mark.parametrize("place", QUOTES.values(), ids=list(QUOTES))
+def test_what_a_server_quotes_of_our_request_in_the_wrong_place_is_not_shown(connect, serve, place, which, signature):
+    def quote(connection):
+        connection.send(place.replace(b"%b", secret.encode()))
+        connection.close()
+
+    server = serve(quote)
+    request = signed(server.origin, signature=signature)
+    secret = secrets_of(request)[which]
+    told = "nothing"
+    try:
+        connect(server.origin).exchange(request)
+    except TransportError as error:
+        told = "".join(traceback.format_exception(error))
+
+    assert len(server.requests) == 1
+    assert secret not in told
 
 
 def test_a_refused_connection_is_a_transport_error(connect):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -307,6 +308,19 @@ def test_no_secret_that_the_server_quotes_reaches_the_error(secret: str, status:
     assert secret not in caught.message
     assert secret not in "".join(map(str, caught.args))
     assert "x-fc-security-token:***" in caught.message
+
+
+@pytest.mark.parametrize("signature", ["ACS3", "FC"])
+@pytest.mark.parametrize("field", ["Code", "Message", "RequestId"])
+def test_a_signature_that_the_server_quotes_anywhere_does_not_reach_the_error(field: str, signature: Any) -> None:
+    sent = sign(SENT, KEYS, signature=signature, now=START, nonce="n", action="List", version="2023-03-30")
+    made = re.split("Signature=|:", sent.headers["authorization"])[-1]
+    body = {"Code": "AccessDenied", "Message": "no", "RequestId": "r", field: f"you sent {sent.headers}"}
+
+    caught = error_from("List", sent, json_answer(body, 403), redact=KEYS.redact, now=START)
+
+    assert made not in str(caught)
+    assert not [part for part in KEYS.parts if part in str(caught)]
 
 
 def test_a_secret_is_taken_out_before_a_long_message_is_cut() -> None:
