@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 
 Mode = Literal["batch", "each"]
 
-_SHORTEST_INTERVAL = 1.0
-
 _watchers: dict[Hashable, WeakSet[FunctionComputeInvocationsEventTrigger]] = {}
 """Who listens to which shared listing: it covers the prefixes of all of them and no more."""
 
@@ -81,9 +79,7 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
         self.function_name = function_name
         self.invocation_id_prefix = prefix
         self.mode: Mode = parameters.choice("mode", mode, get_args(Mode))
-        self.poll_interval = parameters.seconds("poll_interval", poll_interval)
-        if self.poll_interval < _SHORTEST_INTERVAL:
-            raise ParameterError("poll_interval", f"{poll_interval!r} is too short; give 1 second or more")
+        self.poll_interval = parameters.interval("poll_interval", poll_interval)
         self.service_name = service_name
         self.qualifier = qualifier
         self.fc_conn_id = fc_conn_id

@@ -43,6 +43,8 @@ _KINDS: tuple[tuple[Callable[[int, str], bool], type[ApiError]], ...] = (
     (lambda status, code: status == 412, AlreadyCompletedError),
 )
 
+_TOO_LARGE = "an asynchronous payload may have 128 KB, 256 KB on request; pass a reference to larger data"
+
 _HINTS = {
     "InvalidAccessKeyI": "the AccessKey ID is unknown or disabled",
     "Signature": "the AccessKey secret does not fit, or the endpoint belongs to another account or region",
@@ -50,7 +52,8 @@ _HINTS = {
     "InvalidTimeStamp": "the clock of this machine is wrong",
     "AccessDenied": "the identity lacks the RAM permission for this operation",
     "FunctionNotFound": "check function_name, qualifier and the connection's region",
-    "EntityTooLarge": "an asynchronous payload may have 128 KB; pass a reference to larger data",
+    "EntityTooLarge": _TOO_LARGE,
+    "RequestEntityTooLarge": _TOO_LARGE,
     "ServiceNotFound": "check service_name and the connection's region",
 }
 
@@ -89,6 +92,8 @@ def error_from(
     hints = []
     if not kind.transient:
         hints.append(next((hint for start, hint in _HINTS.items() if code.startswith(start)), ""))
+    if response.status == 413 and not code:
+        hints.append(_TOO_LARGE)
     if 300 <= response.status < 400:
         hints.append("redirects are not followed, since they would take the signature elsewhere; check the endpoint")
     if kind is AccessDeniedError:

@@ -90,7 +90,7 @@ class Batch:
             expected_count=parameters.whole_number("expected_count", expected_count, at_least=0),
             settle_seconds=parameters.seconds("settle_seconds", settle_seconds),
             on_empty=parameters.choice("on_empty", on_empty, get_args(OnEmpty)),
-            success_statuses=parameters.statuses("success_statuses", success_statuses, terminal=True),
+            success_statuses=parameters.statuses("success_statuses", success_statuses, terminal=True) or ("Succeeded",),
             max_failed=parameters.whole_number("max_failed", max_failed, at_least=0),
             fail_fast=parameters.boolean("fail_fast", fail_fast),
         )

@@ -18,6 +18,8 @@ from airflow_provider_fc.core.invocations import FIELDS, STATUSES, TERMINAL_STAT
 MAX_ID_LENGTH = 128
 MAX_IDS = 1000
 
+SHORTEST_INTERVAL = 1.0
+
 # Epoch milliseconds of 1973; a smaller number is a time in seconds.
 _SMALLEST_MS = 100_000_000_000
 
@@ -63,6 +65,8 @@ def invocation_ids(name: str, value: object) -> tuple[str, ...]:
 
 def _items(name: str, value: object) -> Iterable[object]:
     if isinstance(value, str):
+        if "," in value and not value.lstrip().startswith("["):
+            raise ParameterError(name, f"{value!r} is one text with a comma; give a list, or a JSON array as text")
         if not value.lstrip().startswith("["):
             return [value]
         try:
@@ -130,6 +134,14 @@ def seconds(name: str, value: object) -> float:
     return number
 
 
+def interval(name: str, value: object) -> float:
+    """Seconds between two looks; at least :data:`SHORTEST_INTERVAL`, so that nobody hammers the API by mistake."""
+    number = seconds(name, value)
+    if number < SHORTEST_INTERVAL:
+        raise ParameterError(name, f"{value!r} is too short; give {SHORTEST_INTERVAL:g} second or more")
+    return number
+
+
 def boolean(name: str, value: object) -> bool:
     text = str(value).strip().lower()
     if text not in ("true", "false"):
@@ -144,7 +156,7 @@ def choice(name: str, value: object, allowed: tuple[Choice, ...]) -> Choice:
 
 
 def statuses(name: str, value: object, *, terminal: bool = False) -> tuple[str, ...]:
-    """Status words, each once; text is one word, a comma-separated list, or a JSON array.
+    """Status words, each once, or none when not given; text is one word, a comma-separated list, or a JSON array.
 
     :param terminal: only final ones will do.
     """
@@ -152,6 +164,8 @@ def statuses(name: str, value: object, *, terminal: bool = False) -> tuple[str, 
         return ()
     allowed = TERMINAL_STATUSES if terminal else tuple(STATUSES)
     words = _words(name, value)
+    if not words:
+        raise ParameterError(name, f"is empty; give some of {', '.join(allowed)}, or leave it out")
     for word in words:
         if word not in allowed:
             raise ParameterError(name, f"{word!r} is not one of {', '.join(allowed)}")

@@ -31,7 +31,7 @@ INTERVAL = 0.05
 def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
     monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
     monkeypatch.setattr(announcements, "SETTLE", timedelta(seconds=INTERVAL))
-    monkeypatch.setattr(event_triggers, "_SHORTEST_INTERVAL", INTERVAL)
+    monkeypatch.setattr("airflow_provider_fc.core.parameters.SHORTEST_INTERVAL", INTERVAL)
     monkeypatch.setattr(event_triggers, "_watchers", {})
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)

@@ -214,6 +214,8 @@ def test_a_message_that_was_cut_in_the_middle_of_a_character_is_read() -> None:
         (404, "FunctionNotFound", "check function_name"),
         (404, "ServiceNotFound", "check service_name"),
         (400, "EntityTooLarge", "128 KB"),
+        (413, "RequestEntityTooLarge", "128 KB"),
+        (413, None, "128 KB"),
         (307, None, "redirects are not followed"),
     ],
 )

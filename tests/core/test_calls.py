@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import UserDict, UserList
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -216,6 +217,7 @@ class Order:
         ({"at": datetime(2026, 11, 22, tzinfo=UTC)}, b'{"at":"2026-11-22T00:00:00Z"}'),
         (UUID(int=1), b'"00000000-0000-0000-0000-000000000001"'),
         (Order(7), b'{"number":7}'),
+        (UserList([1, UserDict({"a": range(2)})]), b'[1,{"a":[0,1]}]'),
     ],
     ids=repr,
 )
@@ -225,8 +227,17 @@ def test_a_payload_is_sent_as_bytes_text_or_json(payload: Any, sent: bytes) -> N
 
 @pytest.mark.parametrize(
     "payload",
-    [object(), {"a": object()}, {("tuple",): "s3cret"}, lambda: None, {"a": {1, object()}}],
-    ids=["object", "nested", "key", "function", "set"],
+    [
+        object(),
+        {"a": object()},
+        {("tuple",): "s3cret"},
+        lambda: None,
+        {"a": {1, object()}},
+        {"a": float("nan")},
+        [float("-inf")],
+        {"a": b"s3cret"},
+    ],
+    ids=["object", "nested", "key", "function", "set", "not a number", "infinity", "bytes inside"],
 )
 def test_a_payload_that_json_cannot_hold_is_refused_and_not_shown(payload: Any) -> None:
     text = problem(calls.encode_payload, payload)
@@ -247,6 +258,13 @@ def test_text_that_is_no_unicode_is_refused_and_not_shown() -> None:
 
     assert text.startswith("payload: str cannot be encoded")
     assert "s3cret" not in text
+
+
+def test_a_payload_that_no_account_may_send_is_refused_before_it_is_sent() -> None:
+    assert len(calls.encode_payload("x" * 262_144)) == 262_144
+    assert problem(calls.encode_payload, "é" * 131_073) == (
+        "payload: 262146 bytes are more than FC takes: 128 KB, or 256 KB on request; pass a reference to the data"
+    )
 
 
 def test_a_payload_from_json_is_sent_as_the_same_json() -> None:

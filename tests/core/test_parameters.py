@@ -225,6 +225,10 @@ def test_a_list_that_a_template_turned_into_text_comes_with_the_way_out(text: st
     assert "render_template_as_native_obj" in problem(parameters.invocation_ids, text)
 
 
+def test_ids_with_commas_between_them_in_one_text_are_not_taken_for_one() -> None:
+    assert "'a,b' is one text with a comma; give a list" in problem(parameters.invocation_ids, "a,b")
+
+
 def test_an_id_that_is_too_long_is_refused() -> None:
     assert "129 characters are more than the 128" in problem(parameters.invocation_ids, ["a" * 129])
     assert "129 characters are more than the 128" in problem(parameters.invocation_id, "a" * 129)
@@ -358,6 +362,17 @@ def test_seconds_are_a_number_text_or_a_timedelta(value: Any, number: float) -> 
 )
 def test_what_is_no_number_of_seconds_is_refused(value: Any) -> None:
     assert "is not a number of seconds" in problem(parameters.seconds, value)
+    assert "is not a number of seconds" in problem(parameters.interval, value)
+
+
+@pytest.mark.parametrize(("value", "number"), [(1, 1.0), ("1.5", 1.5), (timedelta(minutes=1), 60.0)], ids=str)
+def test_an_interval_is_a_second_or_more(value: Any, number: float) -> None:
+    assert parameters.interval("poll_interval", value) == number
+
+
+@pytest.mark.parametrize("value", [0, 0.99, "0.1", timedelta()], ids=str)
+def test_a_shorter_interval_is_refused(value: Any) -> None:
+    assert "is too short; give 1 second or more" in problem(parameters.interval, value)
 
 
 # Words
@@ -408,6 +423,11 @@ def test_statuses_are_read_in_every_form(value: Any, words: tuple[str, ...]) -> 
 @pytest.mark.parametrize("value", ["failed", "Failed,", ["Failed", None], "Failed;Running", "Paused", [5]], ids=str)
 def test_a_word_that_is_no_status_is_refused(value: Any) -> None:
     assert "is not one of Enqueued, Dequeued" in problem(parameters.statuses, value)
+
+
+@pytest.mark.parametrize("value", [[], (), "[]", Lazy()], ids=str)
+def test_an_empty_list_of_statuses_does_not_mean_all(value: Any) -> None:
+    assert "is empty; give some of Enqueued" in problem(parameters.statuses, value)
 
 
 @pytest.mark.parametrize("status", STATUSES)
