@@ -211,7 +211,7 @@ def test_a_payload_that_json_cannot_hold_is_refused_without_showing_it(emulator:
 
 
 def test_a_payload_that_is_too_large_is_explained(emulator: FunctionComputeEmulator) -> None:
-    with pytest.raises(ApiError, match=r"EntityTooLarge.*128 KB; pass a reference"):
+    with pytest.raises(ApiError, match=r"EntityTooLarge.*128 KB, 256 KB on request; pass a reference"):
         run(operator(payload="x" * 200_000))
 
 
