@@ -13,6 +13,7 @@ MAX_BYTES = 4096
 KINDS = frozenset({"success", "failed", "lost", "empty", "timeout", "error"})
 
 _MAX_TEXT = 1500
+_OTHERS = "(others)"
 
 
 class MalformedEvent(ValueError):
@@ -50,8 +51,20 @@ def build(event: Event) -> dict[str, Any]:
         del payload["message"]
     while _size(payload) > MAX_BYTES and payload.get("summary", {}).get("failed"):
         payload["summary"]["failed"].pop()
+    _merge_counts(payload)
     _shorten(payload)
     return payload
+
+
+def _merge_counts(payload: dict[str, Any]) -> None:
+    """Add up the longest words until all fits: only words that no version knows are so many or so long."""
+    if "summary" not in payload:
+        return
+    counts = payload["summary"]["by_status"] = dict(payload["summary"].get("by_status", {}))
+    for word in sorted(counts, key=len, reverse=True):
+        if _size(payload) <= MAX_BYTES:
+            break
+        counts[_OTHERS] = counts.pop(word) + counts.get(_OTHERS, 0)
 
 
 def _shorten(payload: dict[str, Any]) -> None:

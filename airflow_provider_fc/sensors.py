@@ -123,12 +123,14 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         self.fc_conn_id = fc_conn_id
         self.region_id = region_id
         self.deferrable = deferrable
+        self._outlives_errors = self.silent_fail
         self._wait: Wait | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         if self.deferrable:
             with self._outcome_policy():
                 return self._first_look_or_defer(context)
+        self.silent_fail = False  # the wait itself outlives what silent_fail outlives; what gets out of it is meant
         try:
             summary: dict[str, Any] = super().execute(context)
         except AirflowTaskTimeout as error:
@@ -156,8 +158,6 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
                 return PokeReturnValue(False)
             if self._wait is None:
                 self._wait = self._start(hook, context)
-                # The wait itself now tolerates what silent_fail tolerates; what gets out of it is meant.
-                self.silent_fail = False
             outcome = self._poke(hook, self._wait, context)
         if outcome is None or not outcome.decided:
             return PokeReturnValue(False)
@@ -176,12 +176,12 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         return outcome
 
     def _get_next_poke_interval(self, started_at: Any, run_duration: Any, poke_count: int) -> float:
-        """Airflow's interval, cut at the deadline."""
+        """Airflow's interval, stretched while the server is throttled, cut at the deadline."""
         interval: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
         if self._wait is None:
             return interval
         left = (self._wait.schedule.deadline - datetime.now(UTC)).total_seconds()
-        return max(min(interval, left), 0.0)
+        return max(min(self._wait.pace.slowed(interval), left), 0.0)
 
     def _first_look_or_defer(self, context: Context) -> dict[str, Any]:
         from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
@@ -269,7 +269,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
             deadline=began_at + timedelta(seconds=self._seconds_to_wait()),
             exponential_backoff=bool(self.exponential_backoff),
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
-            silent_fail=self.silent_fail,
+            silent_fail=self._outlives_errors,
         )
         return Wait(watch(batch, began_at), schedule, hook.client.context)
 
@@ -301,7 +301,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         return f"invocations of {self.function_name} ({which})"
 
     def _last_known(self) -> str:
-        return f"last known: {(self._wait and self._wait.watch.last) or 'nothing'}"
+        return f"last known: {self._wait.watch.known if self._wait else 'nothing'}"
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         """The summary of a success; everything else raises."""

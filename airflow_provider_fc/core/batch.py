@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime
 from enum import Enum
 from hashlib import blake2b
 from sys import intern
@@ -20,8 +20,10 @@ OnEmpty = Literal["wait", "fail", "succeed"]
 
 MAX_LISTED_FAILURES = 20
 MAX_ERROR_MESSAGE = 500
-RETENTION_MARGIN = timedelta(days=6.5)
+_SAFE_DAYS = 6.5
 """FC keeps records for 7 days (page "Asynchronous tasks"); a later verdict may rest on records already gone."""
+
+_RETENTION = "Function Compute keeps them for 7 days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,13 @@ class Batch:
                 if ids
                 else "is missing; give it or invocation_ids",
             )
+        # Each of these protects the verdict: a template that finds nothing must not switch it off.
+        for name, value in (
+            ("started_after", started_after),
+            ("expected_count", expected_count),
+            ("max_failed", max_failed),
+        ):
+            parameters.refuse_rendered_nothing(name, value)
         return cls(
             function=function,
             prefix=prefix,
@@ -214,12 +223,13 @@ def digest(invocation_id: str) -> bytes:
 class Tally:
     """Counts invocations exactly once each, in about 150 bytes an invocation.
 
-    Where an id appears twice in a listing (it moved between two pages), a live status wins.
+    Where an id appears twice in a listing (it moved between two pages), a live status wins, and then a bad end.
     """
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch
         self._statuses: dict[bytes, str] = {}
+        self._sum = 0
         self._failures: dict[str, Failure] = {}
         self._started: int | None = None
         self._ended: int | None = None
@@ -229,7 +239,10 @@ class Tally:
     def add(self, items: Iterable[Invocation]) -> None:
         for item in items:
             key = digest(item.invocation_id)
-            if key in self._statuses and not is_terminal(self._statuses[key]):
+            known = self._statuses.get(key)
+            if known is None:
+                self._sum ^= int.from_bytes(key)
+            elif self._rank(known) >= self._rank(item.status):
                 continue
             self._statuses[key] = intern(item.status)
             self._failures.pop(item.invocation_id, None)
@@ -237,10 +250,14 @@ class Tally:
                 self._failures[item.invocation_id] = Failure.of(item)
             self._note_times(item)
 
+    def _rank(self, status: str) -> int:
+        return 2 if not is_terminal(status) else int(self._batch.is_failure(status))
+
     def _note_times(self, item: Invocation) -> None:
         times = [moment for moment in (item.started_time, item.end_time) if moment is not None]
-        if not times:
+        if item.end_time is None:
             self._without_time = True
+        if not times:
             return
         if item.started_time is not None:
             self._started = min(self._started or item.started_time, item.started_time)
@@ -253,8 +270,13 @@ class Tally:
         return frozenset(self._statuses)
 
     @property
+    def fingerprint(self) -> tuple[int, int]:
+        """Equal for equal sets of ids; comparing whole sets would hold up an event loop."""
+        return len(self._statuses), self._sum
+
+    @property
     def newest(self) -> int | None:
-        """The newest server time in the listing (epoch ms); ``None`` when some invocation shows no time at all."""
+        """The newest server time in the listing (epoch ms); ``None`` when one does not show its end."""
         return None if self._without_time else self._newest
 
     def summary(self) -> Summary:
@@ -308,24 +330,37 @@ def unfinished(batch: Batch, summary: Summary) -> str | None:
     return None
 
 
-def judge(batch: Batch, summary: Summary, waited: timedelta) -> Outcome:
+def judge(batch: Batch, summary: Summary, began_at: datetime, now: datetime) -> Outcome:
     """The verdict on a complete, settled listing.
 
-    :param waited: time since the wait began.
+    :param began_at: when the wait began.
     """
     failed = failed_count(batch, summary)
     if batch.exceeds(failed):
         return Outcome(Kind.FAILED, failure_text(batch, summary, failed), summary)
     if not summary.total and batch.on_empty == "fail":
         return Outcome(Kind.EMPTY, f"No {batch} exist", summary)
-    if not batch.ids and not batch.expected_count and waited > RETENTION_MARGIN:
-        days = waited.total_seconds() / 86_400
-        reason = (
-            f"After {days:.1f} days of waiting some records of the {batch} may have expired (Function Compute keeps "
-            f"them for 7 days), so {summary} is no proof; give expected_count or invocation_ids"
-        )
-        return Outcome(Kind.LOST, reason, summary)
+    expired = _maybe_expired(batch, summary, began_at, now)
+    if expired:
+        return Outcome(Kind.LOST, f"{expired}, so {summary} is no proof; {_COUNTED}", summary)
     return Outcome(Kind.SUCCESS, f"{summary}", summary)
+
+
+_COUNTED = "give expected_count or invocation_ids, or started_after where older ones do not matter"
+
+
+def _maybe_expired(batch: Batch, summary: Summary, began_at: datetime, now: datetime) -> str | None:
+    """Why records of the batch may be gone already; of those that were counted a missing one would be noticed."""
+    if batch.ids or batch.expected_count:
+        return None
+    days = (now - began_at).total_seconds() / 86_400
+    if days > _SAFE_DAYS:
+        return f"After {days:.1f} days of waiting some records of the {batch} may have expired ({_RETENTION})"
+    # A sensor that is cleared days later: what ended badly may be what is no longer listed.
+    age = 0.0 if summary.started is None else now.timestamp() / 86_400 - summary.started / 86_400_000
+    if age > _SAFE_DAYS and batch.max_failed is not None:
+        return f"The oldest of the {batch} began {age:.1f} days ago, and older records may have expired ({_RETENTION})"
+    return None
 
 
 def failure_text(batch: Batch, summary: Summary, failed: int) -> str:

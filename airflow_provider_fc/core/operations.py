@@ -214,14 +214,19 @@ class _Listing(msgspec.Struct, rename="camel"):
 
         :raises MalformedBodyError: an error or a proxy's answer under a 200 must not pass for an empty last page.
         """
-        if self.invocations is msgspec.UNSET and self.tasks is msgspec.UNSET:
-            others = sorted(_decode(body, _ANY).keys() - _BESIDE_A_LISTING)
-            if others:
-                raise MalformedBodyError(f"the answer is no listing: it holds {', '.join(others)[:200]}")
-        return (self.invocations or None) or (self.tasks or None) or []
+        items = (self.invocations or None) or (self.tasks or None) or []
+        if not items:
+            keys = _decode(body, _ANY).keys()
+            # Beside a list that is there but empty only an error is suspicious: servers add fields.
+            foreign = keys & _ERROR_KEYS if keys & _LIST_KEYS else keys - _BESIDE_A_LISTING
+            if foreign:
+                raise MalformedBodyError(f"the answer is no listing: it holds {', '.join(sorted(foreign))[:200]}")
+        return items
 
 
+_LIST_KEYS = {"invocations", "tasks"}
 _BESIDE_A_LISTING = {"nextToken", "requestId", "RequestId"}
+_ERROR_KEYS = {"Code", "code", "ErrorCode", "errorCode", "Message", "message", "ErrorMessage", "errorMessage"}
 
 _LISTING = msgspec.json.Decoder(_Listing)
 _ANY = msgspec.json.Decoder(dict[str, msgspec.Raw])

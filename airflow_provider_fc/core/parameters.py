@@ -31,6 +31,15 @@ def is_absent(value: object) -> bool:
     return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
 
 
+def refuse_rendered_nothing(name: str, value: object) -> None:
+    """Only ``None`` itself leaves a parameter out; text that a template found nothing for does not.
+
+    :raises ParameterError: ``value`` is blank or the text ``None``.
+    """
+    if value is not None and is_absent(value):
+        raise ParameterError(name, f"{value!r} is what a template renders when it finds nothing; give a value or None")
+
+
 def id_prefix(name: str, value: object) -> str | None:
     """An id prefix in FC's alphabet, or ``None`` when not given. An empty one is refused: it would match everything."""
     if value is None:

@@ -23,6 +23,9 @@ FIRST_SLEEP = 5.0
 FIRST_SLEEP_SPREAD = 60.0
 """Seconds over which triggers that start together spread their first look."""
 
+SHORTEST = 1.0
+"""Seconds between two looks at least; Airflow lets authors ask for 0."""
+
 HEARTBEAT = timedelta(minutes=10)
 SLOWEST = 8.0
 
@@ -60,13 +63,22 @@ class Pace:
 
     def next(self) -> float:
         """The interval with 10 % jitter, grown where that is wanted, never less than the server asked for."""
-        interval = self.schedule.poll_interval * self._slowdown
+        interval = self.schedule.poll_interval
         if self.schedule.exponential_backoff:
             interval *= 2.0 ** min(self._looks, 16)
-        if self.schedule.max_wait is not None:
-            interval = min(interval, self.schedule.max_wait)
         self._looks += 1
-        return max(interval * (0.9 + 0.2 * self._random()), self._wished)
+        return self._no_sooner(self._stretched(interval) * (0.9 + 0.2 * self._random()))
+
+    def slowed(self, interval: float) -> float:
+        """An interval of somebody else's, as long as the server's state wants it."""
+        return self._no_sooner(self._stretched(interval))
+
+    def _stretched(self, interval: float) -> float:
+        interval *= self._slowdown
+        return interval if self.schedule.max_wait is None else min(interval, self.schedule.max_wait)
+
+    def _no_sooner(self, interval: float) -> float:
+        return max(interval, self._wished, SHORTEST)
 
     def slow_down(self, error: FunctionComputeError) -> None:
         if isinstance(error, UnavailableError):
@@ -112,8 +124,9 @@ class Wait:
     def __init__(self, watch: Watch, schedule: Schedule, context: Context) -> None:
         self.watch = watch
         self.schedule = schedule
-        self._pace = Pace(schedule, context.random)
+        self.pace = Pace(schedule, context.random)
         self._progress = Progress(context.now)
+        self._error: FunctionComputeError | None = None
 
     def first_look(self, context: Context) -> Flow[Outcome | None]:
         """The look before deferring: cheap, never sleeping; ``None`` when it met a transient error."""
@@ -137,14 +150,14 @@ class Wait:
         :raises FunctionComputeError: a permanent error.
         """
         context = context.until(self.schedule.deadline)
-        pause = self._pace.first() if first_pause is None else first_pause
+        pause = self.pace.first() if first_pause is None else first_pause
         while left := self._time_left(context):
             yield Sleep(min(pause, left))
             if pause < left:
                 outcome = yield from self._tolerant(self.watch.poll(context), denied_ends=True)
                 if outcome is not None and outcome.decided:
                     return outcome
-                pause = self._pace.next()
+                pause = self.pace.next()
         return (yield from self._give_up(context))
 
     @staticmethod
@@ -156,8 +169,9 @@ class Wait:
         context = context.until(max(self.schedule.deadline, context.now()) + LAST_LOOK)
         outcome = yield from self._tolerant(self.watch.last_look(context))
         if outcome is None:
-            known = self.watch.last
-            return Outcome(Kind.TIMEOUT, f"the last look failed; before it: {known or 'nothing known'}", known)
+            return Outcome(
+                Kind.TIMEOUT, f"the last look failed ({self._error}); before it: {self.watch.known}", self.watch.last
+            )
         return outcome if outcome.decided else replace(outcome, kind=Kind.TIMEOUT)
 
     def _tolerant(self, look: Flow[Outcome], *, denied_ends: bool = False) -> Flow[Outcome | None]:
@@ -172,9 +186,10 @@ class Wait:
                 raise
             if not (error.transient or isinstance(error, DeadlineExceeded) or self.schedule.silent_fail):
                 raise
-            self._pace.slow_down(error)
+            self.pace.slow_down(error)
             self._progress.failed(error)
+            self._error = error
             return None
-        self._pace.recover()
+        self.pace.recover()
         self._progress.looked(outcome)
         return outcome

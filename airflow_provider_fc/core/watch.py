@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,15 +20,14 @@ from airflow_provider_fc.core.batch import (
     Outcome,
     Summary,
     Tally,
-    digest,
     failed_count,
     judge,
     unfinished,
 )
-from airflow_provider_fc.core.errors import ApiError
-from airflow_provider_fc.core.flow import Context, Flow, Sleep, Walk
+from airflow_provider_fc.core.errors import ApiError, NotFoundError, PagingError
+from airflow_provider_fc.core.flow import Context, Flow, Sleep, Walk, call
 from airflow_provider_fc.core.invocations import LIVE_STATUSES, STATUSES, Invocation
-from airflow_provider_fc.core.operations import MAX_PAGE_SIZE, ListInvocations, Page
+from airflow_provider_fc.core.operations import MAX_PAGE_SIZE, GetInvocation, ListInvocations, Page
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Survey:
         self._known = known
         self._walk = Walk(ListInvocations(batch.function, prefix=batch.prefix, order="asc"), context)
         self.tally = Tally(batch)
-        self.present: set[bytes] = set()
+        self.present: set[str] = set()
         self.server_time: int | None = None
         self.witness: Invocation | None = None
 
@@ -67,10 +67,11 @@ class Survey:
 
     def next_page(self) -> Flow[Page]:
         page = yield from self._walk.next_page()
-        mine = [item for item in page.items if self._batch.belongs(item)]
+        # Once in the batch, always: one that was queued may show a start before the bound, by another clock, later.
+        mine = [item for item in page.items if self._batch.belongs(item) or self._known.knows(item.invocation_id)]
         self.tally.add(mine)
         self._known.learn(mine)
-        self.present.update(self._known.among(page.items))
+        self.present.update(item.invocation_id for item in mine if self._known.knows(item.invocation_id))
         self.server_time = page.server_time
         self.witness = self.witness or next((item for item in mine if not item.is_terminal), None)
         return page
@@ -85,7 +86,7 @@ class Memory:
     """What this process has seen of the batch: hints that save requests, and witnesses that must not vanish."""
 
     def __init__(self) -> None:
-        self._live: dict[bytes, None] = {}
+        self._live: dict[str, None] = {}
         self._unknown: dict[str, None] = {}
         self._unusable: set[str] = set()
         self.last_answer: str | None = None
@@ -101,21 +102,17 @@ class Memory:
                     item.invocation_id,
                 )
                 self._unknown[item.status] = None
-            self._live[digest(item.invocation_id)] = None
+            self._live[item.invocation_id] = None
             if len(self._live) > MAX_REMEMBERED:
                 del self._live[next(iter(self._live))]
 
-    def among(self, items: Iterable[Invocation]) -> set[bytes]:
-        """Those of the items that were once seen live."""
-        return {key for item in items if (key := digest(item.invocation_id)) in self._live}
-
-    def gone(self, present: set[bytes]) -> set[bytes]:
+    def gone(self, present: set[str]) -> set[str]:
         """Those once seen live that are not there."""
         return self._live.keys() - present
 
     def knows(self, invocation_id: str) -> bool:
         """Whether it was once seen live."""
-        return digest(invocation_id) in self._live
+        return invocation_id in self._live
 
     def live_filters(self) -> list[str]:
         """Live statuses worth asking for, the one that answered last first."""
@@ -156,6 +153,15 @@ class Spacing:
     def note(self, began: datetime, now: datetime) -> None:
         self.due = now + min(LONGEST_SPACING, SPACING_FACTOR * (now - began))
 
+    @contextmanager
+    def apart(self, context: Context) -> Iterator[None]:
+        """Around a listing; one that fails has cost as much as one that succeeds."""
+        began = context.now()
+        try:
+            yield
+        finally:
+            self.note(began, context.now())
+
 
 class Watch(ABC):
     """Looks at one batch again and again. What it remembers between looks saves requests and never decides.
@@ -180,6 +186,12 @@ class Watch(ABC):
     def hint(self, status: str | None) -> None:
         self._memory.last_answer = status if status in LIVE_STATUSES else None
 
+    @property
+    def known(self) -> str:
+        """What the looks have found so far, in words."""
+        counts = "" if self.last is None else f"{self.last}; "
+        return f"{counts}{self._waiting_for}{self._memory.unknown_text}"
+
     @abstractmethod
     def first_look(self, context: Context) -> Flow[Outcome]:
         """The cheapest look that can decide. It never sleeps."""
@@ -202,7 +214,7 @@ class Watch(ABC):
         return Outcome(Kind.WAITING, reason + self._memory.unknown_text, summary)
 
     def _judge(self, summary: Summary, context: Context) -> Outcome:
-        outcome = judge(self.batch, summary, context.now() - self.began_at)
+        outcome = judge(self.batch, summary, self.began_at, context.now())
         if outcome.kind is Kind.SUCCESS and summary.total > (self.batch.expected_count or summary.total):
             log.warning("%s are more than the %s expected", summary, self.batch.expected_count)
         return outcome
@@ -245,6 +257,9 @@ class Watch(ABC):
         """One page of a filtered listing; a filter that is refused or ignored is not used again in this wait."""
         try:
             page = yield from walk.next_page()
+        except PagingError as error:
+            self._memory.distrust(status, str(error))
+            return []
         except ApiError as error:
             if error.status != 400 or error.transient:
                 raise
@@ -288,7 +303,7 @@ class PrefixWatch(Watch):
     def __init__(self, batch: Batch, began_at: datetime) -> None:
         super().__init__(batch, began_at)
         self._several_pages = False
-        self._missing_since: tuple[datetime, set[bytes]] | None = None
+        self._missing_since: tuple[datetime, set[str]] | None = None
 
     @property
     def _prefix(self) -> str | None:
@@ -314,7 +329,7 @@ class PrefixWatch(Watch):
             if witness and not (yield from self._failing_fast(context)):
                 return self._waiting(f"at least one invocation is {witness.status}")
             if not self._spacing.is_due(context.now()):
-                return self._waiting(self._waiting_for)
+                return self._waiting(self._waiting_for, self.last)
             yield from self._finish(survey, context)
         return (yield from self._conclude(survey, context, confirm=True))
 
@@ -328,9 +343,8 @@ class PrefixWatch(Watch):
         return Survey(self.batch, context, self._memory)
 
     def _finish(self, survey: Survey, context: Context) -> Flow[None]:
-        began = context.now()
-        yield from survey.finish(stop_at_witness=not self.batch.fail_fast)
-        self._spacing.note(began, context.now())
+        with self._spacing.apart(context):
+            yield from survey.finish(stop_at_witness=not self.batch.fail_fast)
 
     def _conclude(self, survey: Survey, context: Context, *, confirm: bool) -> Flow[Outcome]:
         """What a listing proves; a settled one is confirmed first."""
@@ -340,18 +354,19 @@ class PrefixWatch(Watch):
         self._several_pages = survey.pages > 1
         if self.batch.fail_fast and self.batch.exceeds(failed_count(self.batch, summary)):
             return self._judge(summary, context)
-        lost = self._lost(survey, context.now())
+        lost = yield from self._lost(survey, context)
         if lost is not None:
             return lost
         reason = unfinished(self.batch, summary)
         if reason:
             return self._waiting(reason, summary)
-        confirmed = not self._needs_confirmation(survey, summary)
-        if not confirmed and confirm:
-            confirmed = yield from self._confirmed(survey, context)
-        if not confirmed:
+        if not self._needs_confirmation(survey, summary):
+            return self._judge(summary, context)
+        second = (yield from self._confirmation(survey, context)) if confirm else None
+        if second is None:
             return self._waiting(f"{summary}, to be confirmed", summary)
-        return self._judge(summary, context)
+        self.last = second.tally.summary()
+        return self._judge(self.last, context)
 
     def _needs_confirmation(self, survey: Survey, summary: Summary) -> bool:
         if not self.batch.settle_seconds:
@@ -365,32 +380,57 @@ class PrefixWatch(Watch):
             return True
         return survey.server_time - newest <= OLD_ENOUGH.total_seconds() * 1000
 
-    def _confirmed(self, first: Survey, context: Context) -> Flow[bool]:
-        """Whether the same ids are there, all finished, after a while."""
+    def _confirmation(self, first: Survey, context: Context) -> Flow[Survey | None]:
+        """A later listing with the same ids, all finished; ``None`` when there is none."""
         left = context.seconds_left()
         if left is not None and left <= self.batch.settle_seconds:
-            return False
+            return None
         yield Sleep(self.batch.settle_seconds)
-        # The probes save reading many pages again; a single page is its own cheapest question.
-        if first.pages > 1 and (yield from self._find_witness(context)):
-            return False
         second = self._survey(context)
         yield from second.finish(stop_at_witness=True)
-        return second.done and second.witness is None and second.tally.keys == first.tally.keys
+        if second.witness or second.tally.fingerprint != first.tally.fingerprint:
+            return None
+        if second.pages > 1 and (yield from self._moved(context)):
+            return None
+        return second
 
-    def _lost(self, survey: Survey, now: datetime) -> Outcome | None:
+    def _moved(self, context: Context) -> Flow[Invocation | None]:
+        """A live invocation that was on no page when that page was read.
+
+        One that is retried may get a new start time, or none, and so move behind a walk of many pages. What has moved
+        to the end was still to come; what has moved to the beginning is found by its status, or on the first page.
+        """
+        witness = yield from self._find_witness(context)
+        if witness or all(map(self._memory.usable, LIVE_STATUSES)):
+            return witness
+        again = self._survey(context)
+        yield from again.next_page()
+        return again.witness
+
+    def _lost(self, survey: Survey, context: Context) -> Flow[Outcome | None]:
         """An invocation once seen live must stay in the listing until the verdict."""
-        gone = self._memory.gone(survey.present)
+        gone, now = self._memory.gone(survey.present), context.now()
         if not gone:
             self._missing_since = None
             return None
         since, before = self._missing_since or (now, gone)
         still = gone & before
         self._missing_since = (since, still) if still else (now, gone)
-        if not still or now - since < LOST_AFTER:
+        if not still or now - since < LOST_AFTER or (yield from self._exists(min(still), context)):
             return self._waiting(f"{len(gone)} that were there are not in the listing now", self.last)
         reason = (
-            f"{len(still)} {self.batch} were seen unfinished and are no longer listed: their records have expired "
-            f"(Function Compute keeps them for 7 days) or were removed, so how they ended cannot be known"
+            f"{len(still)} {self.batch} were seen unfinished and are no longer listed, {min(still)} among them: their "
+            f"records have expired (Function Compute keeps them for 7 days) or were removed, so how they ended cannot "
+            f"be known"
         )
         return Outcome(Kind.LOST, reason, self.last)
+
+    def _exists(self, invocation_id: str, context: Context) -> Flow[bool]:
+        """A walk may have missed one that moved; the record itself says whether it is there."""
+        try:
+            yield from call(GetInvocation(self.batch.function, invocation_id), context)
+        except NotFoundError as error:
+            if not error.is_invocation:
+                raise
+            return False
+        return True

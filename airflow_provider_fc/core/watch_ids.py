@@ -27,6 +27,8 @@ from airflow_provider_fc.core.watch import LOST_AFTER, PrefixWatch, Watch
 FEW = 5
 """So many ids are simply asked for one by one."""
 
+_NAMED = 5
+
 
 class IdsWatch(Watch):
     """Watches a given set of ids. A final status never changes, so what has ended is not asked for again."""
@@ -36,6 +38,7 @@ class IdsWatch(Watch):
         self._common = commonprefix(batch.ids) or None  # noqa: RUF071 - characters are what is meant
         self._ended: dict[str, Invocation] = {}
         self._live: dict[str, Invocation] = {}
+        self._absent: dict[str, None] = {}
         self._missing_since: dict[str, datetime] = {}
 
     @property
@@ -47,7 +50,7 @@ class IdsWatch(Watch):
             self._note((yield from self._listing(context).next_page()).items)
         else:
             yield from self._get_each(self._open, context, stop_at_witness=True)
-        return self._conclude(context)
+        return (yield from self._conclude(context))
 
     def poll(self, context: Context) -> Flow[Outcome]:
         witness = yield from self._known_witness(context)
@@ -57,15 +60,14 @@ class IdsWatch(Watch):
             self._note([witness])
             return self._waiting(f"at least one invocation is {witness.status}")
         if not self._spacing.is_due(context.now()):
-            return self._waiting(self._waiting_for)
-        began = context.now()
-        yield from self._resolve(context, stop_at_witness=not self.batch.fail_fast)
-        self._spacing.note(began, context.now())
-        return self._conclude(context)
+            return self._waiting(self._waiting_for, self.last)
+        with self._spacing.apart(context):
+            yield from self._resolve(context, stop_at_witness=not self.batch.fail_fast)
+        return (yield from self._conclude(context))
 
     def last_look(self, context: Context) -> Flow[Outcome]:
         yield from self._resolve(context, stop_at_witness=False)
-        return self._conclude(context)
+        return (yield from self._conclude(context))
 
     @property
     def _open(self) -> list[str]:
@@ -88,7 +90,8 @@ class IdsWatch(Watch):
         self._live.clear()
         if len(self._open) > FEW:
             yield from self._read_listing(context, stop_at_witness=stop_at_witness)
-        unseen = [invocation_id for invocation_id in self._open if invocation_id not in self._live]
+        # Those that were there first: of them a missing one has vanished.
+        unseen = sorted(set(self._open) - self._live.keys(), key=lambda key: (not self._memory.knows(key), key))
         if not (stop_at_witness and self._live):
             yield from self._get_each(unseen, context, stop_at_witness=stop_at_witness)
 
@@ -102,9 +105,10 @@ class IdsWatch(Watch):
                 return
 
     def _get_each(self, ids: list[str], context: Context, *, stop_at_witness: bool) -> Flow[None]:
+        """One that is missing witnesses as well as one that is live: the batch is not complete."""
         for invocation_id in ids:
             item = yield from self._get(invocation_id, context)
-            if stop_at_witness and item is not None and not item.is_terminal:
+            if stop_at_witness and (item is None or not item.is_terminal):
                 return
 
     def _get(self, invocation_id: str, context: Context) -> Flow[Invocation | None]:
@@ -115,6 +119,7 @@ class IdsWatch(Watch):
             if not error.is_invocation:
                 raise
             self._live.pop(invocation_id, None)
+            self._absent[invocation_id] = None
             if self._memory.knows(invocation_id):
                 self._missing_since.setdefault(invocation_id, context.now())
             return None
@@ -125,6 +130,7 @@ class IdsWatch(Watch):
         mine = [item for item in items if self.batch.belongs(item)]
         self._memory.learn(mine)
         for item in mine:
+            self._absent.pop(item.invocation_id, None)
             self._missing_since.pop(item.invocation_id, None)
             if item.is_terminal:
                 self._ended[item.invocation_id] = item
@@ -132,19 +138,33 @@ class IdsWatch(Watch):
             elif item.invocation_id not in self._ended:
                 self._live[item.invocation_id] = item
 
-    def _conclude(self, context: Context) -> Outcome:
+    def _conclude(self, context: Context) -> Flow[Outcome]:
+        lost = yield from self._lost(context)
         summary = self.last = self._summary()
         if self.batch.fail_fast and self.batch.exceeds(failed_count(self.batch, summary)):
             return self._judge(summary, context)
-        lost = [key for key, since in self._missing_since.items() if context.now() - since >= LOST_AFTER]
         if lost:
             reason = (
-                f"{len(lost)} {self.batch} were seen unfinished and no longer exist, {lost[0]} among them: their "
-                f"records have expired (Function Compute keeps them for 7 days) or were removed"
+                f"{lost} was seen unfinished and no longer exists: its record has expired (Function Compute keeps them "
+                f"for 7 days) or was removed"
             )
             return Outcome(Kind.LOST, reason, summary)
         open_reason = unfinished(self.batch, summary)
-        return self._waiting(open_reason, summary) if open_reason else self._judge(summary, context)
+        if not open_reason:
+            return self._judge(summary, context)
+        return self._waiting(f"{open_reason}{self._missing_text()}", summary)
+
+    def _lost(self, context: Context) -> Flow[str | None]:
+        """One that has been missing for longer, and still is when asked for once more."""
+        for invocation_id, since in list(self._missing_since.items()):
+            if context.now() - since >= LOST_AFTER and not (yield from self._get(invocation_id, context)):
+                return invocation_id
+        return None
+
+    def _missing_text(self) -> str:
+        missing = list(self._absent)
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        return f"; not found (yet): {', '.join(missing[:_NAMED])}{more}" if missing else ""
 
     def _summary(self) -> Summary:
         ended = self._ended.values()

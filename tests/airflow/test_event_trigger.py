@@ -30,6 +30,7 @@ INTERVAL = 0.05
 @pytest.fixture
 def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
     monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
+    monkeypatch.setattr(wait, "SHORTEST", 0.0)
     monkeypatch.setattr(announcements, "SETTLE", timedelta(seconds=INTERVAL))
     monkeypatch.setattr("airflow_provider_fc.core.parameters.SHORTEST_INTERVAL", INTERVAL)
     monkeypatch.setattr(event_triggers, "_watchers", {})

@@ -36,6 +36,7 @@ from airflow_provider_fc.operators import DEFAULT_FIELDS, FunctionComputeInvokeO
 @pytest.fixture
 def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
     monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
+    monkeypatch.setattr(wait, "SHORTEST", 0.0)
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator

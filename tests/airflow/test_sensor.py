@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks up res
 @pytest.fixture
 def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
     monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
+    monkeypatch.setattr(wait, "SHORTEST", 0.0)
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -87,7 +88,7 @@ def test_a_status_ends_the_same_in_every_mode(
 def test_the_summary_is_the_same_in_every_mode(emulator: FunctionComputeEmulator, mode: str) -> None:
     add(emulator, "Succeeded", "Succeeded", started_time=1_795_000_000_000, end_time=1_795_000_060_000)
 
-    assert run(sensor(mode)) == {
+    assert run(sensor(mode, expected_count=2)) == {
         "total": 2,
         "by_status": {"Succeeded": 2},
         "failed": [],
@@ -263,6 +264,14 @@ def test_silent_fail_outlives_permanent_errors_until_the_deadline(
     }
 
 
+def test_a_poking_sensor_looks_no_sooner_than_the_server_asked_for(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "Running")
+    emulator.add_faults([{"action": "status", "status": 429, "retry_after": 30}])
+
+    assert ending(sensor("poke", timeout=0.5)) == "AirflowSensorTimeout"
+    assert len(emulator.requests) == 2  # the first look and the last
+
+
 # Costs, counted at the emulator
 
 
@@ -353,6 +362,11 @@ BAD_INPUT = {
     "live success": ({"success_statuses": ["Running"]}, "success_statuses: 'Running' is not one of Succeeded"),
     "on_empty": ({"on_empty": "maybe"}, "on_empty: 'maybe' is unknown; use one of wait, fail, succeed"),
     "expected_count": ({"expected_count": "-1"}, "expected_count: '-1' is below 0"),
+    "max_failed rendered to nothing": ({"max_failed": ""}, "max_failed: '' is what a template renders"),
+    "max_failed rendered as None": ({"max_failed": "None"}, "max_failed: 'None' is what a template renders"),
+    "bound rendered to nothing": ({"started_after": ""}, "started_after: '' is what a template renders"),
+    "count rendered as None": ({"expected_count": "None"}, "expected_count: 'None' is what a template renders"),
+    "ids in one text": ({"invocation_id_prefix": None, "invocation_ids": "a,b"}, "invocation_ids: 'a,b' is one text"),
     "connection": ({"fc_conn_id": "nowhere"}, "Connection 'nowhere' .*fc_conn_id names no connection"),
     "connection missing": ({"fc_conn_id": ""}, "fc_conn_id: is missing"),
 }
@@ -368,6 +382,15 @@ def test_bad_input_is_named_with_its_fix(
     with pytest.raises((ParameterError, SettingsError), match=f"(?s){message}"):
         bad.execute(context())
     assert not emulator.requests
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("parameters", [{"on_empty": "maybe"}, {"fc_conn_id": "nowhere"}], ids=str)
+def test_silent_fail_does_not_outlive_what_was_never_right(
+    emulator: FunctionComputeEmulator, parameters: dict[str, Any], mode: str
+) -> None:
+    with pytest.raises((ParameterError, SettingsError)):
+        sensor(mode, silent_fail=True, **parameters).execute(context())
 
 
 def test_both_a_prefix_and_ids_are_refused(emulator: FunctionComputeEmulator) -> None:

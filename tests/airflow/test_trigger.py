@@ -26,6 +26,7 @@ from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
 @pytest.fixture
 def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
     monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
+    monkeypatch.setattr(wait, "SHORTEST", 0.0)
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -279,6 +280,15 @@ def test_an_event_has_at_most_four_kibibytes(emulator: FunctionComputeEmulator) 
     assert event["summary"]["by_status"] == {"Failed": 300}
     assert len(event["summary"]["failed"]) >= 15
     assert len(json.dumps(event).encode()) <= events.MAX_BYTES
+
+
+@pytest.mark.parametrize("words", [{"x" * 5000: 2, "Running": 1}, {f"Word{index}": 1 for index in range(1000)}])
+def test_words_that_nobody_knows_are_counted_together_where_they_need_too_much_room(words: dict[str, int]) -> None:
+    event = events.build(events.Event("timeout", "time is up", {"by_status": words, "failed": []}))
+
+    assert len(json.dumps(event).encode()) <= events.MAX_BYTES
+    assert sum(event["summary"]["by_status"].values()) == sum(words.values())
+    assert events.parse(event).summary == event["summary"]
 
 
 def test_progress_goes_to_the_log(emulator: FunctionComputeEmulator, caplog: pytest.LogCaptureFixture) -> None:

@@ -377,6 +377,8 @@ def test_an_ok_with_a_request_id_is_an_acceptance() -> None:
         {"RequestId": "request-1", "Success": False},
         {"ErrorCode": "ServiceUnavailable", "ErrorMessage": "busy"},
         {"data": {"tasks": []}},
+        {"tasks": None, "Code": "InternalError"},
+        {"invocations": [], "errorMessage": "half of it is missing"},
     ],
     ids=str,
 )

@@ -122,7 +122,37 @@ def test_a_fault_that_lasts_to_the_deadline_ends_as_a_timeout(world: World) -> N
     outcome = world.run(world.wait().run(world.context))
 
     assert outcome.kind is Kind.TIMEOUT
-    assert outcome.reason == "the last look failed; before it: nothing known"
+    assert outcome.reason == "the last look failed (connection reset); before it: not looked at yet"
+
+
+def test_a_last_look_that_fails_leaves_what_was_known(world: World) -> None:
+    world.add_many(500, "Running")
+    world.answer = lambda request: (
+        TransportError("connection reset") if world.clock.now() >= START + timedelta(hours=1) else None
+    )
+
+    outcome = world.run(world.wait().run(world.context))
+
+    assert outcome.kind is Kind.TIMEOUT
+    assert outcome.reason == ("the last look failed (connection reset); before it: at least one invocation is Running")
+
+
+def test_looks_are_a_second_apart_even_where_no_interval_is_wanted(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+
+    world.run(world.wait(timeout=100, poll_interval=0).run(world.context))
+
+    assert min(world.slept[1:-1]) >= 1
+
+
+def test_an_hour_of_settled_but_incomplete_listings_is_quiet(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world.add_many(1_000)
+    world.seconds_per_request = 0.2
+
+    world.run(world.wait(poll_interval=10, expected_count=2_000).run(world.context))
+
+    assert len([record for record in caplog.records if record.levelno >= logging.INFO]) <= 20
 
 
 def test_a_fault_is_logged_when_it_starts_and_when_it_ends(world: World, caplog: pytest.LogCaptureFixture) -> None:

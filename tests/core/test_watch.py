@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from harness import START, World
 
 from airflow_provider_fc.core.batch import Kind
 from airflow_provider_fc.core.errors import ApiError, TransportError, UnavailableError
-from airflow_provider_fc.core.http import HttpResponse
+from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.invocations import STATUSES
 
 LIVE = ["Enqueued", "Dequeued", "Running", "Retrying", "Stopping"]
@@ -261,6 +263,80 @@ def test_several_pages_are_confirmed_even_with_the_expected_count(world: World) 
     assert world.slept == [15.0]
 
 
+def row(invocation_id: str, status: str, **fields: Any) -> dict[str, Any]:
+    times = {"startedTime": round(START.timestamp() * 1000), "endTime": round(START.timestamp() * 1000) + 9}
+    return {"taskId": invocation_id, "status": status, **times, **fields}
+
+
+def page(*rows: dict[str, Any], **fields: Any) -> HttpResponse:
+    body = {"tasks": list(rows), **fields}
+    date = START.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return HttpResponse(200, {"date": date}, json.dumps(body).encode())
+
+
+def test_the_verdict_is_that_of_the_listing_that_confirms(world: World) -> None:
+    pages = iter([page(row("job-1", "Succeeded")), page(row("job-1", "Failed"))])
+    world.answer = lambda request: next(pages)
+
+    assert world.run(world.wait().poke(world.context)).kind is Kind.FAILED
+
+
+@pytest.mark.parametrize("statuses", [("Failed", "Succeeded"), ("Succeeded", "Failed")])
+def test_of_two_ends_of_one_id_the_bad_one_counts(world: World, statuses: tuple[str, str]) -> None:
+    world.answer = lambda request: page(*(row("job-1", status) for status in statuses))
+
+    outcome = world.run(world.wait(settle_seconds=0).poke(world.context))
+
+    assert outcome.kind is Kind.FAILED
+    assert outcome.summary.by_status == {"Failed": 1}
+
+
+def test_one_that_shows_a_start_before_the_bound_only_later_stays_in_the_batch(world: World) -> None:
+    bound = round(START.timestamp() * 1000)
+    pages = iter(
+        [
+            page(row("job-1", "Enqueued", startedTime=0)),
+            page(row("job-1", "Running", startedTime=bound - 2000), row("job-2", "Succeeded")),
+            page(row("job-1", "Failed", startedTime=bound - 2000), row("job-2", "Succeeded")),
+        ]
+    )
+    world.answer = lambda request: next(pages)
+    wait = world.wait(started_after=bound, settle_seconds=0)
+
+    assert [world.kind_of(wait.poke(world.context)) for _ in range(3)] == [Kind.WAITING, Kind.WAITING, Kind.FAILED]
+
+
+def test_a_finished_one_without_an_end_time_is_not_taken_for_old(world: World) -> None:
+    hours_ago = round((START - timedelta(hours=1)).timestamp() * 1000)
+    world.answer = lambda request: page(row("job-1", "Succeeded", startedTime=hours_ago, endTime=0))
+
+    world.run(world.wait().poke(world.context))
+
+    assert world.slept == [15]
+
+
+@pytest.mark.parametrize("refused", [LIVE, []], ids=["filters refused", "filters at work"])
+def test_one_that_moved_behind_both_walks_is_found(world: World, refused: list[str]) -> None:
+    """It is retried whenever a walk has passed the place where it would be listed next."""
+    others = [row(f"job-{index:03}", "Succeeded") for index in range(150)]
+    moved = row("job-x", "Retrying", startedTime=0)
+
+    def answer(request: HttpRequest) -> HttpResponse:
+        asked = request.query
+        if asked.get("status") in refused:
+            return HttpResponse(400, {}, b'{"Code": "InvalidArgument"}')
+        if "status" in asked:
+            return page(moved) if asked["status"] == "Retrying" and world.slept else page()
+        if "nextToken" in asked:
+            return page(*others[99:])
+        walks = sum("nextToken" not in each.query and "status" not in each.query for each in world.sent)
+        return page(*([moved] if walks > 2 else []), *others[:99], nextToken="1")
+
+    world.answer = answer
+
+    assert world.run(world.wait().poke(world.context)).kind is Kind.WAITING
+
+
 def test_a_confirmation_that_would_end_after_the_deadline_is_not_begun(world: World) -> None:
     world.add_many(3)
 
@@ -342,6 +418,21 @@ def test_a_live_status_that_changes_costs_one_request_for_each_one_asked_in_vain
     assert world.requests_of(wait.poke(world.context))[1] == 1
 
 
+def test_listings_that_fail_are_kept_apart_as_well(world: World) -> None:
+    world.add_many(5_000)
+    world.seconds_per_request = 0.2
+    world.answer = lambda request: TransportError("reset") if len(world.sent) % 60 == 59 else None
+    wait = world.wait(expected_count=6_000)
+
+    costs = []
+    for _ in range(3):
+        costs.append(world.requests_of(wait.poke(world.context))[1])
+        world.clock.sleep(60)
+
+    assert costs[0] > 50
+    assert max(costs[1:]) <= 6
+
+
 def test_settled_but_incomplete_batches_are_walked_ever_less_often(world: World) -> None:
     world.seconds_per_request = 0.5
     world.add_many(1000)
@@ -390,6 +481,18 @@ def test_a_refused_status_filter_never_fails_the_wait(
     steady(world, 150, status)
 
     assert world.run(world.wait().poke(world.context)).kind is kind
+
+
+def test_a_page_token_that_is_refused_to_a_probe_makes_its_filter_useless(world: World) -> None:
+    world.add_many(150, "Running", prefix="job-old-", submitted_seconds_ago=3600)
+    world.add("job-new", statuses=["Succeeded"])
+    world.answer = lambda request: (
+        HttpResponse(400, {}, b'{"Code": "InvalidArgument"}')
+        if {"status", "nextToken"} <= request.query.keys()
+        else None
+    )
+
+    assert world.run(world.wait(started_after=START).poke(world.context)).kind is Kind.SUCCESS
 
 
 def test_a_refused_status_filter_is_not_sent_again(world: World) -> None:
@@ -468,6 +571,18 @@ def test_an_invocation_seen_live_that_is_gone_is_an_error_not_a_success(world: W
     assert "no longer listed" in outcome.reason
 
 
+def test_one_that_listings_miss_but_that_exists_is_not_lost(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    world.add("job-2", statuses=["Succeeded"])
+    wait = world.wait()
+    world.run(wait.poke(world.context))
+    world.answer = lambda request: None if request.path.endswith("/job-1") else page(row("job-2", "Succeeded"))
+
+    for _ in range(5):
+        world.clock.sleep(60)
+        assert world.run(wait.poke(world.context)).kind is Kind.WAITING
+
+
 def test_an_invocation_that_is_listed_again_was_never_lost(world: World) -> None:
     world.add_many(3)
     world.add("job-x", statuses=["Running", "Running", "Succeeded"])
@@ -494,6 +609,28 @@ def test_a_verdict_after_the_records_may_have_expired_needs_a_count(
     world.add_many(3)
 
     assert world.run(wait.poke(world.context)).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("parameters", "kind"),
+    [
+        ({}, Kind.LOST),
+        ({"max_failed": 5}, Kind.LOST),
+        ({"max_failed": None}, Kind.SUCCESS),  # what failed and is no longer listed would not matter either
+        ({"expected_count": 2}, Kind.SUCCESS),
+        ({"started_after": START - timedelta(days=6)}, Kind.SUCCESS),
+    ],
+)
+def test_a_wait_that_begins_when_records_of_the_batch_may_have_expired_needs_a_count(
+    world: World, parameters: dict[str, Any], kind: Kind
+) -> None:
+    world.add("job-old", statuses=["Succeeded"], submitted_seconds_ago=6.6 * 86_400)
+    world.add("job-new", statuses=["Succeeded"])
+
+    outcome = world.run(world.wait(**parameters).poke(world.context))
+
+    assert outcome.kind is kind
+    assert kind is Kind.SUCCESS or "began 6.6 days ago" in outcome.reason
 
 
 # Failing fast

@@ -62,7 +62,9 @@ def test_a_missing_id_is_never_done(world: World, how_many: int) -> None:
     outcome = world.run(wait.run(world.context))
 
     assert outcome.kind is Kind.TIMEOUT
-    assert outcome.reason == f"{how_many} found (Succeeded {how_many}), {how_many + 1} expected"
+    assert outcome.reason == (
+        f"{how_many} found (Succeeded {how_many}), {how_many + 1} expected; not found (yet): job-missing"
+    )
 
 
 def test_all_ended_needs_no_confirmation(world: World) -> None:
@@ -147,6 +149,32 @@ def test_an_invocation_seen_live_that_no_longer_exists_is_an_error(world: World)
 
     assert outcome.kind is Kind.LOST
     assert "job-1" in outcome.reason
+
+
+def test_one_that_was_not_found_for_a_moment_is_not_lost(world: World) -> None:
+    world.add("job-1", "job-2", statuses=["Running"])
+    wait = world.wait(invocation_ids=["job-1", "job-2"])
+    world.run(wait.watch.last_look(world.context))
+    gone = HttpResponse(404, {}, b'{"Code": "AsyncTaskNotFound"}')
+    world.answer = lambda request: gone if request.path.endswith("/job-2") else None
+    world.run(wait.watch.last_look(world.context))
+    world.answer = lambda request: None
+    world.clock.sleep(60)
+
+    assert [world.kind_of(wait.poke(world.context)) for _ in range(3)] == [Kind.WAITING] * 3
+
+
+def test_ids_that_do_not_exist_yet_cost_no_more_than_a_page_and_the_probes(world: World) -> None:
+    wait = world.wait(invocation_ids=ids_of(1000))
+
+    assert world.requests_of(wait.poke(world.context))[1] <= 1 + 5 + 1
+
+
+def test_missing_ids_are_named_when_time_is_up(world: World) -> None:
+    outcome = world.run(world.wait(invocation_ids=ids_of(8)).run(world.context))
+
+    assert outcome.kind is Kind.TIMEOUT
+    assert outcome.reason.endswith("not found (yet): job-00000, job-00001, job-00002, job-00003, job-00004 and 3 more")
 
 
 @pytest.mark.parametrize("body", [b'{"Code": "FunctionNotFound"}', b'{"Code": "AliasNotFound"}', b"<html>404</html>"])
