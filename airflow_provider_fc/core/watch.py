@@ -398,14 +398,11 @@ class PrefixWatch(Watch):
         """A live invocation that was on no page when that page was read.
 
         One that is retried may get a new start time, or none, and so move behind a walk of many pages. What has moved
-        to the end was still to come; what has moved to the beginning is found by its status, or on the first page.
+        to the end was still to come; what has moved to the beginning is on the first page, or found by its status.
         """
-        witness = yield from self._find_witness(context)
-        if witness or all(map(self._memory.usable, LIVE_STATUSES)):
-            return witness
         again = self._survey(context)
         yield from again.next_page()
-        return again.witness
+        return again.witness or (yield from self._find_witness(context))
 
     def _lost(self, survey: Survey, context: Context) -> Flow[Outcome | None]:
         """An invocation once seen live must stay in the listing until the verdict."""
