@@ -11,6 +11,7 @@ import msgspec
 
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.errors import ResultTooLargeError
+from airflow_provider_fc.core.flow import REMEMBERED_IDS
 from airflow_provider_fc.core.invocations import Invocation
 
 OnOverflow = Literal["fail", "truncate"]
@@ -42,9 +43,13 @@ class Bounds:
         )
 
     @property
-    def most_needed(self) -> int:
-        """So many invocations tell whether one of the bounds on their number is exceeded."""
-        return min(self.max_items if self.limit is None else self.limit, self.max_items) + 1
+    def most_needed(self) -> int | None:
+        """So many invocations tell whether one of the bounds on their number is exceeded.
+
+        ``None`` where a listing may repeat an invocation among them, so that their number is known only at the end.
+        """
+        needed = min(self.max_items if self.limit is None else self.limit, self.max_items) + 1
+        return needed if needed - 1 <= REMEMBERED_IDS else None
 
 
 @dataclass(slots=True)
@@ -65,8 +70,11 @@ def collect(items: Iterable[Invocation], fields: Sequence[str], bounds: Bounds) 
     :raises ResultTooLargeError: ``max_items`` or ``max_bytes`` is exceeded and ``on_overflow`` says ``fail``.
     """
     result = Rows()
+    pushed: set[str] = set()
     size = 2  # the brackets
     for item in items:
+        if item.invocation_id in pushed:
+            continue
         if len(result.rows) == bounds.limit:
             result.truncated = True
             break
@@ -79,6 +87,7 @@ def collect(items: Iterable[Invocation], fields: Sequence[str], bounds: Bounds) 
             result.truncated = True
             break
         result.rows.append(row)
+        pushed.add(item.invocation_id)
         result.by_status[item.status] += 1
     return result
 

@@ -216,10 +216,13 @@ class Walk:
         self._operation = self._operation.with_token(token)
 
 
+REMEMBERED_IDS = 1000
+
+
 class RecentIds:
     """Remembers the last ids seen, so that an item which moved to the next page during a walk is not shown twice."""
 
-    def __init__(self, size: int = 1000) -> None:
+    def __init__(self, size: int = REMEMBERED_IDS) -> None:
         self._order: deque[str] = deque()
         self._known: set[str] = set()
         self._size = size

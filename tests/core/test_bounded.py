@@ -18,9 +18,9 @@ from airflow_provider_fc.core.invocations import Invocation
 FIELDS = ("invocation_id", "status")
 
 
-def invocations(how_many: int, status: str = "Succeeded", text: str = "") -> list[Invocation]:
+def invocations(how_many: int, status: str = "Succeeded", text: str = "", prefix: str = "job") -> list[Invocation]:
     return [
-        Invocation(invocation_id=f"job-{index:04}", status=status, error_message=text or None)
+        Invocation(invocation_id=f"{prefix}-{index:04}", status=status, error_message=text or None)
         for index in range(how_many)
     ]
 
@@ -34,8 +34,21 @@ def test_rows_are_dumps_of_the_chosen_fields_in_order() -> None:
     ]
 
 
+def test_an_invocation_that_is_listed_again_much_later_is_pushed_once() -> None:
+    items = [*invocations(3000), *invocations(1, "Failed")]
+
+    result = collect(items, FIELDS, Bounds(max_items=3000))
+
+    assert len(result.rows) == 3000
+    assert result.summary() == {"count": 3000, "truncated": False, "by_status": {"Succeeded": 3000}}
+
+
 def test_the_summary_counts_rows_by_status() -> None:
-    items = [*invocations(2, "Failed"), *invocations(3, "Succeeded"), *invocations(1, "Expired")]
+    items = [
+        *invocations(2, "Failed", prefix="a"),
+        *invocations(3, "Succeeded", prefix="b"),
+        *invocations(1, "Expired", prefix="c"),
+    ]
 
     assert collect(items, FIELDS, Bounds()).summary() == {
         "count": 6,
