@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_fc.clients.aio import AsyncClient
     from airflow_provider_fc.clients.sync import SyncClient
+
+log = logging.getLogger(__name__)
 
 CONN_TYPES = ("alibaba_fc", "alibaba_cloud")
 
@@ -243,33 +246,26 @@ class FunctionComputeHook(_ConnectionHook):
     ) -> dict[str, list[str]]:
         """Stop many, a few at the same time; what has ended meanwhile or is unknown is no error.
 
+        :param invocation_ids: ids, or the dicts that our operators return; any number.
+        :param max_concurrency: requests under way at the same time.
         :returns: ``{"stopped", "already_finished", "not_found"}``, each a list of ids.
+        :raises FunctionComputeError: the first refusal, when all the others have been tried; the log says what became
+            of them.
         """
         from airflow_provider_fc.clients.aio import AsyncClient
 
         function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        operations = [calls.stop_operation(function, key) for key in invocation_ids]
+        operations = calls.stop_operations(function, invocation_ids)
+        concurrency = calls.concurrency(max_concurrency)
 
         async def announce(credentials: Credentials) -> None:
             _mask(credentials)
 
         async def stop_all() -> list[str | BaseException]:
-            busy = asyncio.Semaphore(max_concurrency)
             async with AsyncClient(self.settings, announce=announce) as client:
+                return await _stop_all(client, operations, concurrency)
 
-                async def one(operation: StopInvocation) -> str:
-                    async with busy:
-                        return await client.run(stop(operation, client.context))
-
-                # One that fails does not keep the others from being stopped.
-                return await asyncio.gather(*map(one, operations), return_exceptions=True)
-
-        fates: dict[str, list[str]] = {fate: [] for fate in FATES}
-        for operation, fate in zip(operations, asyncio.run(stop_all()), strict=True):
-            if isinstance(fate, BaseException):
-                raise fate
-            fates[fate].append(operation.invocation_id)
-        return fates
+        return _fates(operations, asyncio.run(stop_all()))
 
     def invoke(
         self,
@@ -311,6 +307,34 @@ class FunctionComputeHook(_ConnectionHook):
         finally:
             self.close()
         return calls.explain_probe(self.settings, None, origin)
+
+
+async def _stop_all(
+    client: AsyncClient, operations: Sequence[StopInvocation], concurrency: int
+) -> list[str | BaseException]:
+    busy = asyncio.Semaphore(concurrency)
+
+    async def one(operation: StopInvocation) -> str:
+        async with busy:
+            return await client.run(stop(operation, client.context))
+
+    # One that fails does not keep the others from being stopped.
+    return await asyncio.gather(*map(one, operations), return_exceptions=True)
+
+
+def _fates(operations: Sequence[StopInvocation], results: Sequence[str | BaseException]) -> dict[str, list[str]]:
+    """What became of each, by kind; the first error is raised."""
+    fates: dict[str, list[str]] = {fate: [] for fate in FATES}
+    errors = []
+    for operation, result in zip(operations, results, strict=True):
+        if isinstance(result, BaseException):
+            errors.append(result)
+        else:
+            fates[result].append(operation.invocation_id)
+    if errors:
+        log.warning("%d could not be stopped; of the others: %s", len(errors), fates)
+        raise errors[0]
+    return fates
 
 
 async def _read_connection(conn_id: str) -> Connection:
@@ -431,6 +455,21 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         """See :meth:`FunctionComputeHook.stop_invocation`."""
         function = calls.function_of(self.settings, function_name, service_name, qualifier)
         await self.client.run(call(calls.stop_operation(function, invocation_id), self.client.context))
+
+    async def stop_invocations(
+        self,
+        function_name: str,
+        invocation_ids: Sequence[str],
+        *,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+        max_concurrency: int = 10,
+    ) -> dict[str, list[str]]:
+        """See :meth:`FunctionComputeHook.stop_invocations`."""
+        function = calls.function_of(self.settings, function_name, service_name, qualifier)
+        operations = calls.stop_operations(function, invocation_ids)
+        results = await _stop_all(self.client, operations, calls.concurrency(max_concurrency))
+        return _fates(operations, results)
 
     async def invoke(
         self,

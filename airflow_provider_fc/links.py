@@ -19,6 +19,8 @@ class FunctionComputeConsoleLink(BaseOperatorLink):
     """The function's page in the console. The task pushes its address when it starts; nothing is looked up here."""
 
     name = "Function Compute console"
+    # Where Airflow 3 looks for the address; its own key is written only when the task leaves its worker.
+    xcom_key = XCOM_KEY
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """The address, or an empty text if the task never started."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
 from airflow_provider_fc.links import FunctionComputeConsoleLink, push_link
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_fc.core.invocations import Invocation
     from airflow_provider_fc.core.operations import Invoke
     from airflow_provider_fc.core.submission import Started
-    from airflow_provider_fc.core.wait import Wait
+    from airflow_provider_fc.core.wait import Schedule, Wait
     from airflow_provider_fc.hooks import FunctionComputeHook
 
 DEFAULT_FIELDS = (
@@ -34,7 +34,9 @@ DEFAULT_FIELDS = (
 )
 
 
+_GENERATION = "fc_generation"
 _KILL_SECONDS = 20
+_VISIBLE_SECONDS = 300
 _RECORD_SECONDS = 60
 _SHORTEST_PREFIX = 3
 
@@ -254,13 +256,14 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
         from airflow_provider_fc.waiting import deferral, wait_here
 
+        schedule = self._schedule(context) if self.wait_for_completion else None
         with self._hook() as hook:
             function = self._function(hook)
             push_link(context, hook.settings, function)
             started = self._start(hook, function, context)
-            wait = self._wait(hook, function, started.invocation_id, context)
-        if not self.wait_for_completion:
-            return self._submission(started)
+            if schedule is None:
+                return self._submission(started)
+            wait = self._wait(hook, function, started.invocation_id, schedule)
         if started.found is not None and started.found.is_terminal:
             return self._result(started.found)
         if self.deferrable:
@@ -299,21 +302,30 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         from airflow_provider_fc.core.errors import AlreadyExistsError
         from airflow_provider_fc.core.submission import start
 
-        earlier_tries = max(context["ti"].try_number - self._generation(context), 0)
+        generation = self._generation(context)
+        try_number = context["ti"].try_number
+        first_try = try_number == generation
         # Clearing a running task adds a try that retries= does not count.
-        attempts = max(self.retries or 0, earlier_tries) + 1
+        attempts = max(self.retries or 0, try_number - generation) + 1
         conversation = start(
-            self._operation_for(function, context),
+            self._operation_for(function, context, generation),
             attempts if self.invocation_id is None else 1,  # FC accepts an id of the author's own once
             hook.client.context,
             watched=self.wait_for_completion,
-            first_try=not earlier_tries,
+            first_try=first_try,
         )
         try:
             started = hook.client.run(conversation)
-        except AlreadyExistsError:
-            self._submitted = None  # somebody else's: a kill must not stop it
-            raise
+        except AlreadyExistsError as error:
+            submitted, self._submitted = self._submitted, None  # somebody else's: a kill must not stop it
+            if not first_try:
+                raise
+            # No retry: it would find an earlier try, this one, and take the stranger's invocation for that one's.
+            raise AirflowFailException(
+                f"Invocation id {self.invocation_id or submitted} is in use, but this task has submitted nothing yet: "
+                f"another run or another Airflow has it, and it is left alone. Set invocation_id_prefix, or an "
+                f"invocation_id of this run's own. {error}"
+            ) from error
         self._submitted = started.invocation_id
         self.log.info(
             "Invocation %s of %s [request id %s]", started.invocation_id, self.function_name, started.request_id
@@ -321,11 +333,21 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         return started
 
     def _generation(self, context: Context) -> int:
-        """The first try since the last clear, by the formula that Airflow uses for rescheduled sensors."""
-        max_tries: int = context["ti"].max_tries or 0
-        return max_tries - (self.retries or 0) + 1
+        """The first try since the last clear, by the formula that Airflow uses for rescheduled sensors.
 
-    def _operation_for(self, function: FunctionRef, context: Context) -> Callable[[int], Invoke]:
+        An earlier try has noted it, where Airflow can keep it: ``retries`` may have been changed since then.
+        """
+        from airflow_provider_fc._compat import note, recall
+
+        max_tries: int = context["ti"].max_tries or 0
+        noted = (recall(context, _GENERATION) or "").split()
+        if len(noted) == 2 and noted[0] == str(max_tries):
+            return int(noted[1])
+        generation = max_tries - (self.retries or 0) + 1
+        note(context, _GENERATION, f"{max_tries} {generation}")
+        return generation
+
+    def _operation_for(self, function: FunctionRef, context: Context, generation: int) -> Callable[[int], Invoke]:
         from airflow_provider_fc.core import parameters
         from airflow_provider_fc.core.calls import invoke_operation
         from airflow_provider_fc.core.errors import ParameterError
@@ -335,16 +357,15 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         if prefix is not None and self.invocation_id is not None:
             raise ParameterError("invocation_id", "and invocation_id_prefix are both given; give one of them")
         ti = context["ti"]
-        key = TaskKey(
-            ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, self._generation(context)
-        )
+        key = TaskKey(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, generation)
 
         def operation(attempt: int) -> Invoke:
-            own = self.invocation_id
-            invocation_id = (
-                key.invocation_id(prefix, attempt) if own is None else parameters.invocation_id("invocation_id", own)
-            )
-            self._submitted = invocation_id
+            if self.invocation_id is None:
+                # Before it is sent: a kill must find it even when the answer has not come yet.
+                invocation_id = self._submitted = key.invocation_id(prefix, attempt)
+            else:
+                # An id that others may use as well is this task's only once FC has accepted it.
+                invocation_id = parameters.invocation_id("invocation_id", self.invocation_id)
             return invoke_operation(function, self.payload, invocation_id=invocation_id, delay=self.delay)
 
         return operation
@@ -361,18 +382,34 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         )
         return found.to_dict(DEFAULT_FIELDS)
 
-    def _wait(self, hook: FunctionComputeHook, function: FunctionRef, invocation_id: str, context: Context) -> Wait:
-        from airflow_provider_fc.core.batch import Batch
-        from airflow_provider_fc.core.wait import Schedule, Wait
-        from airflow_provider_fc.core.watch_ids import watch
+    def _schedule(self, context: Context) -> Schedule:
+        """Checked before anything is submitted."""
+        from airflow_provider_fc.core import parameters
+        from airflow_provider_fc.core.wait import Schedule
+
+        began_at = getattr(context["ti"], "start_date", None) or datetime.now(UTC)
+        poll_interval = parameters.interval("poll_interval", self.poll_interval)
+        return Schedule(poll_interval, began_at + timedelta(seconds=self._seconds()))
+
+    def _seconds(self) -> float:
+        """How long to wait. Airflow itself ends a blocking task at its ``execution_timeout``."""
+        from airflow_provider_fc.core import parameters
         from airflow_provider_fc.waiting import deferred_seconds
 
-        batch = Batch.from_parameters(function, invocation_ids=[invocation_id])
-        began_at = getattr(context["ti"], "start_date", None) or datetime.now(UTC)
-        # Airflow itself ends a blocking task at its execution_timeout.
-        seconds = deferred_seconds(self) if self.deferrable else float(self.timeout)
-        schedule = Schedule(self.poll_interval, began_at + timedelta(seconds=seconds))
-        return Wait(watch(batch, began_at), schedule, hook.client.context)
+        timeout = parameters.seconds("timeout", self.timeout)
+        return deferred_seconds(timeout, self.execution_timeout) if self.deferrable else timeout
+
+    def _wait(self, hook: FunctionComputeHook, function: FunctionRef, invocation_id: str, schedule: Schedule) -> Wait:
+        from airflow_provider_fc.core import parameters
+        from airflow_provider_fc.core.batch import Batch
+        from airflow_provider_fc.core.wait import Wait
+        from airflow_provider_fc.core.watch_ids import watch
+
+        delay = parameters.whole_number("delay", self.delay, at_least=0) or 0
+        batch = Batch.from_parameters(
+            function, invocation_ids=[invocation_id], visible_within=float(_VISIBLE_SECONDS + delay)
+        )
+        return Wait(watch(batch, datetime.now(UTC)), schedule, hook.client.context)
 
     def _judge(self, invocation_id: str, kind: str, reason: str) -> dict[str, Any]:
         """The result of a wait that has ended in whatever way."""
@@ -382,7 +419,7 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
             return self._result(self._record(invocation_id, succeeded=kind == "success"))
         if kind == "timeout":
             raise WaitTimeoutError(
-                f"Invocation {invocation_id} of {self.function_name} has not ended within {self.timeout:g} s "
+                f"Invocation {invocation_id} of {self.function_name} has not ended within {self._seconds():g} s "
                 f"({reason}); it goes on, and a retry watches it again"
             )
         raise InvocationsLostError(reason)
@@ -483,6 +520,11 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
         self.region_id = region_id
 
     def execute(self, context: Context) -> dict[str, list[str]]:
+        from airflow_provider_fc.core import parameters
+
+        # Checked before anything is stopped.
+        poll_interval = parameters.interval("poll_interval", self.poll_interval)
+        timeout = parameters.seconds("timeout", self.timeout)
         with self._hook() as hook:
             push_link(context, hook.settings, self._function(hook))
             ids = self._ids(hook)
@@ -495,13 +537,12 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
             )
             self.log.info("%s", ", ".join(f"{len(found)} {fate}" for fate, found in fates.items()))
             if self.wait_for_completion:
-                self._wait(hook, fates["stopped"])
+                self._wait(hook, fates["stopped"], poll_interval, timeout)
         return fates
 
     def _ids(self, hook: FunctionComputeHook) -> Sequence[str]:
         from airflow_provider_fc.core import parameters
         from airflow_provider_fc.core.errors import ParameterError
-        from airflow_provider_fc.core.invocations import LIVE_STATUSES
 
         ids = parameters.invocation_ids("invocation_ids", self.invocation_ids)
         prefix = parameters.id_prefix("invocation_id_prefix", self.invocation_id_prefix)
@@ -517,16 +558,16 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
                 "invocation_id_prefix",
                 f"{prefix!r} is so short that it may match what is not meant; set allow_short_prefix=True if it is",
             )
-        live = hook.list_invocations(
+        # Not by status: a word that this version does not know is live as well.
+        found = hook.list_invocations(
             self.function_name,
             service_name=self.service_name,
             qualifier=self.qualifier,
             invocation_id_prefix=prefix,
-            statuses=LIVE_STATUSES,
         )
-        return [item.invocation_id for item in live]
+        return [item.invocation_id for item in found if not item.is_terminal]
 
-    def _wait(self, hook: FunctionComputeHook, ids: Sequence[str]) -> None:
+    def _wait(self, hook: FunctionComputeHook, ids: Sequence[str], poll_interval: float, timeout: float) -> None:
         from airflow_provider_fc.core.batch import Batch, Kind
         from airflow_provider_fc.core.errors import InvocationsLostError, WaitTimeoutError
         from airflow_provider_fc.core.parameters import MAX_IDS
@@ -536,11 +577,11 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
 
         function = self._function(hook)
         now = datetime.now(UTC)
-        schedule = Schedule(self.poll_interval, now + timedelta(seconds=self.timeout))
+        schedule = Schedule(poll_interval, now + timedelta(seconds=timeout))
         for first in range(0, len(ids), MAX_IDS):
             batch = Batch.from_parameters(function, invocation_ids=ids[first : first + MAX_IDS], max_failed=None)
             outcome = wait_here(self, Wait(watch(batch, now), schedule, hook.client.context))
             if outcome.kind is Kind.TIMEOUT:
-                raise WaitTimeoutError(f"Not all have ended within {self.timeout:g} s: {outcome.reason}")
+                raise WaitTimeoutError(f"Not all have ended within {timeout:g} s: {outcome.reason}")
             if outcome.kind is not Kind.SUCCESS:
                 raise InvocationsLostError(outcome.reason)

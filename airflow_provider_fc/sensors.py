@@ -291,7 +291,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         from airflow_provider_fc.waiting import deferred_seconds
 
         if self.deferrable:
-            return deferred_seconds(self)
+            return deferred_seconds(float(self.timeout), self.execution_timeout)
         if self.execution_timeout is None or self.reschedule:
             return float(self.timeout)
         return min(float(self.timeout), self.execution_timeout.total_seconds())

@@ -31,15 +31,13 @@ class WaitingTask(Protocol):
 
     fc_conn_id: str
     region_id: str | None
-    timeout: float
-    execution_timeout: timedelta | None
 
 
-def deferred_seconds(task: WaitingTask) -> float:
+def deferred_seconds(timeout: float, execution_timeout: timedelta | None) -> float:
     """How long a deferred wait may last: ``timeout``, or ``execution_timeout`` if that is shorter."""
-    if task.execution_timeout is None:
-        return float(task.timeout)
-    return min(float(task.timeout), before_execution_timeout(task.execution_timeout.total_seconds()))
+    if execution_timeout is None:
+        return timeout
+    return min(timeout, before_execution_timeout(execution_timeout.total_seconds()))
 
 
 def deferral(

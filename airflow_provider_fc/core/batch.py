@@ -39,6 +39,8 @@ class Batch:
     :param success_statuses: terminal statuses that count as success.
     :param max_failed: so many may end otherwise; ``None`` for any number.
     :param fail_fast: fail as soon as more than ``max_failed`` have ended badly.
+    :param visible_within: seconds after the beginning of the wait within which every one of ``ids`` must have been
+        found, because they are known to have been accepted; ``None`` for any time.
     """
 
     function: FunctionRef
@@ -51,6 +53,7 @@ class Batch:
     success_statuses: tuple[str, ...] = ("Succeeded",)
     max_failed: int | None = 0
     fail_fast: bool = False
+    visible_within: float | None = None
     members: frozenset[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -70,6 +73,7 @@ class Batch:
         success_statuses: object = ("Succeeded",),
         max_failed: object = 0,
         fail_fast: object = False,
+        visible_within: float | None = None,
     ) -> Batch:
         """Check the sensor's parameters as templates render them.
 
@@ -102,6 +106,7 @@ class Batch:
             success_statuses=parameters.statuses("success_statuses", success_statuses, terminal=True) or ("Succeeded",),
             max_failed=parameters.whole_number("max_failed", max_failed, at_least=0),
             fail_fast=parameters.boolean("fail_fast", fail_fast),
+            visible_within=visible_within,
         )
 
     def to_parameters(self) -> dict[str, Any]:
@@ -116,6 +121,7 @@ class Batch:
             "success_statuses": list(self.success_statuses),
             "max_failed": self.max_failed,
             "fail_fast": self.fail_fast,
+            "visible_within": self.visible_within,
         }
 
     def belongs(self, item: Invocation) -> bool:

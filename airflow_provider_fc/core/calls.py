@@ -81,6 +81,22 @@ def stop_operation(function: FunctionRef, invocation_id: object) -> StopInvocati
     return StopInvocation(function, parameters.invocation_id("invocation_id", invocation_id))
 
 
+def stop_operations(function: FunctionRef, invocation_ids: object) -> list[StopInvocation]:
+    """One for each id; any number of them, none among them."""
+    if isinstance(invocation_ids, list | tuple) and not invocation_ids:
+        return []
+    ids = parameters.invocation_ids("invocation_ids", invocation_ids, at_most=None)
+    return [StopInvocation(function, invocation_id) for invocation_id in ids]
+
+
+def concurrency(value: object) -> int:
+    """How many requests may be under way at the same time."""
+    number = parameters.whole_number("max_concurrency", value, at_least=1)
+    if number is None:
+        raise ParameterError("max_concurrency", "is missing; give a whole number above 0")
+    return number
+
+
 def invoke_operation(
     function: FunctionRef, payload: object = None, *, invocation_id: object = None, delay: object = None
 ) -> Invoke:

@@ -57,18 +57,18 @@ def invocation_id(name: str, value: object) -> str:
     return _legal(name, value)
 
 
-def invocation_ids(name: str, value: object) -> tuple[str, ...]:
+def invocation_ids(name: str, value: object, *, at_most: int | None = MAX_IDS) -> tuple[str, ...]:
     """Ids as text, or dicts with an ``invocation_id`` as our operators return them; each once, in order.
 
-    :param value: a sequence of up to 1,000, lazy ones of mapped tasks included, a JSON array as text, or ``None``.
+    :param value: a sequence, lazy ones of mapped tasks included, a JSON array as text, or ``None``.
     """
     if value is None:
         return ()
     ids = tuple(dict.fromkeys(_id_of(name, item) for item in _items(name, value)))
     if not ids:
         raise ParameterError(name, "is empty; give at least one id, or skip the task when there is nothing to wait for")
-    if len(ids) > MAX_IDS:
-        raise ParameterError(name, f"{len(ids)} ids are more than {MAX_IDS}; use a common prefix and expected_count")
+    if at_most is not None and len(ids) > at_most:
+        raise ParameterError(name, f"{len(ids)} ids are more than {at_most}; use a common prefix and expected_count")
     return ids
 
 

@@ -18,6 +18,7 @@ from airflow_provider_fc.core.parameters import MAX_ID_LENGTH
 log = logging.getLogger(__name__)
 
 _VISIBLE_SECONDS = 8
+_STOPPING_SECONDS = 60
 _PAUSE = 2.0
 
 
@@ -80,31 +81,48 @@ def start(
     :param operation_for: the operation of attempt 1, 2, ...
     :param watched: whether anybody waits for the end; if not, any earlier submission will do.
     :param first_try: no earlier try of this task can have submitted anything, so an id already in use is a stranger's.
-    :raises AlreadyExistsError: it is.
+    :raises AlreadyExistsError: it is, or the conflict is about something else than the id.
     """
     started = None
     for attempt in range(1, attempts + 1):
         operation = operation_for(attempt)
-        invocation_id = operation.invocation_id or ""
         try:
             accepted = yield from submit(operation, context)
             return Started(accepted.invocation_id, accepted.request_id)
         except AlreadyExistsError as error:
             if first_try:
-                log.error(
-                    "Invocation id %s is in use, but this task has submitted nothing yet: another run or another "
-                    "Airflow has it. Set invocation_id_prefix, or an invocation_id of this run's own",
-                    invocation_id,
-                )
                 raise
-            log.info("Invocation %s was submitted before; attaching to it", invocation_id)
-            found = yield from _found(GetInvocation(operation.function, invocation_id), context)
-            started = Started(invocation_id, found.request_id if found else error.request_id, found)
+            started = yield from _attach(operation, error, context, watched=watched)
         if not (watched and started.ended_badly):
             return started
     if started is None:
         raise ParameterError("retries", f"{attempts} attempts are none")
     return started
+
+
+def _attach(operation: Invoke, conflict: AlreadyExistsError, context: Context, *, watched: bool) -> Flow[Started]:
+    """What an earlier try has submitted under this id.
+
+    :raises AlreadyExistsError: there is no such record, and the conflict does not say that the id is in use.
+    """
+    invocation_id = operation.invocation_id or ""
+    log.info("Invocation %s was submitted before; attaching to it", invocation_id)
+    lookup = GetInvocation(operation.function, invocation_id)
+    found = yield from _found(lookup, context)
+    if found is None and not (conflict.code or "").endswith("AlreadyExists"):
+        raise conflict
+    if watched and found is not None and found.status == "Stopping":
+        found = yield from _stopped(lookup, found, context)
+    return Started(invocation_id, found.request_id if found else conflict.request_id, found)
+
+
+def _stopped(operation: GetInvocation, found: Invocation, context: Context) -> Flow[Invocation]:
+    """Wait a while until it has stopped: the kill that came with a clear is still at work, and its end is certain."""
+    give_up = context.now() + timedelta(seconds=_STOPPING_SECONDS)
+    while found.status == "Stopping" and context.now() < give_up:
+        yield Sleep(_PAUSE)
+        found = yield from call(operation, context)
+    return found
 
 
 def _found(operation: GetInvocation, context: Context) -> Flow[Invocation | None]:

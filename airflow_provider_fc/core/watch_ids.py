@@ -149,6 +149,12 @@ class IdsWatch(Watch):
                 f"for 7 days) or was removed"
             )
             return Outcome(Kind.LOST, reason, summary)
+        if self._never_visible(context.now()):
+            reason = (
+                f"{next(iter(self._absent))} was accepted, but there is no record of it: the function is not in "
+                f"asynchronous task mode, the qualifier is another one's, or the record has expired"
+            )
+            return Outcome(Kind.LOST, reason, summary)
         open_reason = unfinished(self.batch, summary)
         if not open_reason:
             return self._judge(summary, context)
@@ -160,6 +166,10 @@ class IdsWatch(Watch):
             if context.now() - since >= LOST_AFTER and not (yield from self._get(invocation_id, context)):
                 return invocation_id
         return None
+
+    def _never_visible(self, now: datetime) -> bool:
+        grace = self.batch.visible_within
+        return grace is not None and bool(self._absent) and (now - self.began_at).total_seconds() > grace
 
     def _missing_text(self) -> str:
         missing = list(self._absent)

@@ -13,6 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Connection
 
 from airflow_provider_fc.core.errors import (
+    AccessDeniedError,
     AlreadyCompletedError,
     AlreadyExistsError,
     NotFoundError,
@@ -112,6 +113,39 @@ def test_a_live_one_is_stopped(emulator: FunctionComputeEmulator, call: Callable
 
     service = "media" if generation == "FC 2.0" else ""
     assert emulator.state.status("resize", "job-1", service=service) in ("Stopping", "Stopped")
+
+
+def test_many_are_stopped_and_each_has_its_fate(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
+    emulator.add_invocations(
+        [
+            script("FC 3.0", id_template="job-{index}", count=30, statuses=["Running"]),
+            script("FC 3.0", id="done", statuses=["Failed"]),
+        ]
+    )
+
+    fates = call("stop_invocations", "resize", [*(f"job-{index}" for index in range(30)), {"invocation_id": "done"}])
+
+    assert len(fates["stopped"]) == 30
+    assert fates["already_finished"] == ["done"]
+    assert call("stop_invocations", "resize", []) == {"stopped": [], "already_finished": [], "not_found": []}
+
+
+def test_one_id_given_as_text_is_one_id(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
+    emulator.add_invocations([script("FC 3.0", id=key, statuses=["Running"]) for key in ("j", "o", "job")])
+
+    assert call("stop_invocations", "resize", "job")["stopped"] == ["job"]
+    assert {emulator.state.status("resize", key) for key in "jo"} == {"Running"}
+
+
+def test_a_refused_stop_is_an_error_and_the_log_has_the_fate_of_the_others(
+    emulator: FunctionComputeEmulator, call: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    emulator.add_invocations([script("FC 3.0", id=key, statuses=["Running"]) for key in ("job-1", "job-2")])
+    emulator.add_faults([{"action": "status", "status": 403, "operation": "Stop", "id": "job-1"}])
+
+    with pytest.raises(AccessDeniedError):
+        call("stop_invocations", "resize", ["job-1", "job-2"])
+    assert "1 could not be stopped; of the others: {'stopped': ['job-2']" in caplog.text
 
 
 def test_a_finished_one_cannot_be_stopped(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:

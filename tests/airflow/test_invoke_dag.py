@@ -17,9 +17,9 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_fc.operators import FunctionComputeInvokeOperator
 
 with DAG("invoking", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")) as dag:
-    FunctionComputeInvokeOperator(task_id="derived", function_name="resize", poll_interval=0.1)
+    FunctionComputeInvokeOperator(task_id="derived", function_name="resize", poll_interval=1)
     FunctionComputeInvokeOperator(
-        task_id="in_use", function_name="resize", invocation_id="nightly", poll_interval=0.1, retries=0
+        task_id="in_use", function_name="resize", invocation_id="nightly", retries=1, retry_delay=pendulum.duration()
     )
 """
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from hypothesis import given
 from hypothesis import strategies as st
 from running import TaskInstance, fire
@@ -21,6 +21,7 @@ from airflow_provider_fc.core.errors import (
     AlreadyExistsError,
     ApiError,
     InvocationsFailedError,
+    InvocationsLostError,
     ParameterError,
     TriggerError,
     UnavailableError,
@@ -37,6 +38,7 @@ from airflow_provider_fc.operators import DEFAULT_FIELDS, FunctionComputeInvokeO
 def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
     monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
     monkeypatch.setattr(wait, "SHORTEST", 0.0)
+    monkeypatch.setattr("airflow_provider_fc.core.parameters.SHORTEST_INTERVAL", 0.0)
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -377,11 +379,120 @@ def test_a_first_try_never_takes_a_stranger_s_invocation_for_its_own(
     run(operator(**{**parameters, "wait_for_completion": False}), try_number=1)
     second = operator(**parameters)
 
-    with pytest.raises(AlreadyExistsError, match="HTTP 409"):
+    # A fail that Airflow does not retry: the retry would take the stranger's invocation for the first try's.
+    with pytest.raises(AirflowFailException, match=r"is in use, but this task has submitted nothing yet.*HTTP 409"):
         run(second, try_number=1)
     second.on_kill()
 
     assert "Stop" not in {record.operation for record in emulator.requests}
+
+
+def test_a_kill_before_an_id_of_the_author_s_own_is_accepted_stops_nobody(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations([{"function": "resize", "id": "nightly", "statuses": ["Running"]}])
+    emulator.add_faults([{"action": "status", "status": 429, "operation": "Invoke"}])
+    made = operator(invocation_id="nightly")
+
+    with pytest.raises(UnavailableError):
+        run(made, try_number=1)
+    made.on_kill()
+
+    assert emulator.state.status("resize", "nightly") == "Running"
+
+
+class Store(dict[str, str]):
+    """Airflow 3.3's task state store, as far as it is used."""
+
+    def set(self, key: str, value: str) -> None:
+        self[key] = value
+
+
+def test_retries_that_are_changed_between_two_tries_start_nothing_twice(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Running")
+    store = Store()
+
+    def attempt(retries: int, try_number: int) -> None:
+        ti = TaskInstance(max_tries=5, try_number=try_number)
+        with pytest.raises(WaitTimeoutError):
+            operator(retries=retries, timeout=0).execute({"ti": ti, "task_state_store": store})
+
+    attempt(5, 1)
+    attempt(2, 2)
+    attempt(2, 4)
+    attempt(9, 5)
+
+    assert len(invoked(emulator)) == 1
+
+
+def test_a_clear_starts_anew_whatever_was_noted_before(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Succeeded")
+    store = Store()
+
+    for max_tries, try_number in ((2, 1), (3, 2)):
+        ti = TaskInstance(max_tries=max_tries, try_number=try_number)
+        operator().execute({"ti": ti, "task_state_store": store})
+
+    assert [made[-6:] for made in invoked(emulator)] == ["-g1-a1", "-g2-a1"]
+
+
+def test_a_conflict_about_something_else_is_no_submission(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_faults([{"action": "status", "status": 409, "code": "FunctionStateConflict", "operation": "Invoke"}])
+
+    with pytest.raises(AlreadyExistsError, match="FunctionStateConflict"):
+        run(operator(wait_for_completion=False))
+
+
+def test_a_retry_waits_until_what_the_kill_stops_has_stopped(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Running", "Stopping", "Stopping", "Stopped")
+    with pytest.raises(WaitTimeoutError):
+        run(operator(retries=0, timeout=0), max_tries=0, try_number=1)
+    lives(emulator, "Succeeded")
+
+    assert run(operator(retries=0), max_tries=0, try_number=2)["invocation_id"].endswith("-g1-a2")
+
+
+WRONG_DURATIONS = {
+    "timeout as text": ({"timeout": "2h"}, "timeout: '2h' is not a number of seconds"),
+    "no timeout": ({"timeout": None}, "timeout: None is not a number of seconds"),
+    "endless": ({"timeout": float("inf")}, "timeout: inf is not a number of seconds"),
+    "no interval": ({"poll_interval": None}, "poll_interval: None is not a number of seconds"),
+}
+
+
+@pytest.mark.parametrize(("wrong", "message"), WRONG_DURATIONS.values(), ids=WRONG_DURATIONS)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_wrong_duration_is_named_before_anything_is_submitted(
+    emulator: FunctionComputeEmulator, wrong: dict[str, Any], message: str, mode: str
+) -> None:
+    with pytest.raises(ParameterError, match=message):
+        run(operator(**wrong, **MODES[mode]))
+    assert not emulator.requests
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_durations_may_be_timedeltas_or_text(emulator: FunctionComputeEmulator, mode: str) -> None:
+    lives(emulator, "Running", "Succeeded")
+
+    durations = {"timeout": timedelta(minutes=1), "poll_interval": "0.01"}
+
+    assert run(operator(**durations, **MODES[mode]))["status"] == "Succeeded"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_function_that_keeps_no_records_is_not_waited_for_until_the_timeout(
+    emulator: FunctionComputeEmulator, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operators, "_VISIBLE_SECONDS", 0.2)
+    emulator.add_faults([{"action": "status", "status": 404, "code": "AsyncTaskNotFound", "operation": "Get"}])
+
+    with pytest.raises(InvocationsLostError, match=r"was accepted, but there is no record of it.*task mode"):
+        run(operator(**MODES[mode]), try_number=1)
+
+
+def test_a_timeout_names_the_time_that_was_given(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Running")
+
+    with pytest.raises(WaitTimeoutError, match=r"has not ended within 0\.\d+ s"):
+        run(operator(deferrable=True, execution_timeout=timedelta(seconds=0.3)))
 
 
 def test_a_first_try_whose_answer_was_lost_goes_on(emulator: FunctionComputeEmulator) -> None:

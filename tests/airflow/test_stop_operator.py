@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from running import TaskInstance
 
+from airflow_provider_fc.core import parameters, wait
 from airflow_provider_fc.core.errors import AccessDeniedError, ParameterError, WaitTimeoutError
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.operators import FunctionComputeStopInvocationsOperator
 
 
 @pytest.fixture
-def emulator(connection: Callable[..., str]) -> Iterator[FunctionComputeEmulator]:
+def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
+    monkeypatch.setattr(wait, "SHORTEST", 0.0)
+    monkeypatch.setattr(parameters, "SHORTEST_INTERVAL", 0.0)
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -116,3 +120,43 @@ def test_a_short_prefix_can_be_meant(emulator: FunctionComputeEmulator) -> None:
     add(emulator, a1="Running")
 
     assert stop(invocation_id_prefix="a", allow_short_prefix=True)["stopped"] == ["a1"]
+
+
+def test_a_status_that_nobody_knows_is_stopped_as_well(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, job_1="Suspended", job_2="Succeeded")
+
+    assert stop(invocation_id_prefix="job-")["stopped"] == ["job-1"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"max_concurrency": 0}, "max_concurrency: 0 is below 1"),
+        ({"max_concurrency": None}, "max_concurrency: is missing"),
+        ({"timeout": "soon"}, "timeout: 'soon' is not a number of seconds"),
+        ({"timeout": None}, "timeout: None is not a number of seconds"),
+        ({"poll_interval": -1}, "poll_interval: -1 is not a number of seconds"),
+    ],
+    ids=str,
+)
+def test_a_wrong_number_is_named_before_anything_is_stopped(
+    emulator: FunctionComputeEmulator, wrong: dict[str, Any], message: str
+) -> None:
+    add(emulator, job_1="Running")
+
+    with pytest.raises(ParameterError, match=message):
+        stop(invocation_ids=["job-1"], wait_for_completion=True, **wrong)
+    assert not emulator.requests
+
+
+def test_durations_may_be_timedeltas(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, job_1="Running")
+
+    stop(
+        invocation_ids=["job-1"],
+        wait_for_completion=True,
+        timeout=timedelta(minutes=1),
+        poll_interval=timedelta(milliseconds=10),
+    )
+
+    assert emulator.state.status("resize", "job-1") == "Stopped"

@@ -128,6 +128,7 @@ def test_every_argument_of_the_sensor_that_matters_reaches_the_trigger(emulator:
             "success_statuses": ["Succeeded", "Stopped"],
             "max_failed": 2,
             "fail_fast": True,
+            "visible_within": None,
         },
         "poll_interval": 12.0,
         "exponential_backoff": True,
