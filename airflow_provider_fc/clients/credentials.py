@@ -173,7 +173,7 @@ class RefreshingCredentials:
                 if at_hand := self.cached(rejected):
                     return at_hand
                 # Those who come right after a failure share it. Without this they would queue up, each for as long as
-                # a timeout takes, in the few threads that an event loop also needs for looking up names.
+                # a timeout takes, in the few threads that an event loop has for this.
                 if self._error and self._failed_within(self._clock(), min(_PAUSE, 2.0 ** (self._failures - 1))):
                     _raise_anew(self._error)
                 flight, leading = self._flight, self._flight is None
