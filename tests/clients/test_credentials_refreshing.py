@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -265,6 +267,55 @@ def test_a_fetch_that_never_ends_is_given_up_after_a_while(
         go_on.set()
 
     assert stuck.result()
+
+
+def in_a_fork(ask: Callable[[], object]) -> str:
+    """What comes of it in a forked child."""
+    read, write = os.pipe()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # Python 3.12: threads are running
+        child = os.fork()
+    if child == 0:
+        try:
+            os.write(write, str(ask()).encode())
+        except BaseException as error:  # noqa: BLE001 - the parent judges it
+            os.write(write, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with open(read) as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return answer
+
+
+def test_a_fork_does_not_wait_for_a_fetch_of_its_parent(
+    issuer: Issuer, provider: RefreshingCredentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    fetching, go_on = threading.Event(), threading.Event()
+    issuer.first = lambda: (fetching.set(), go_on.wait(10))
+
+    def ask() -> str:
+        issuer.first = lambda: None
+        return provider.get(None).access_key_id
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(provider.get, None)
+        assert fetching.wait(10)
+        answer = in_a_fork(ask)
+        go_on.set()
+
+    assert answer == "id-2"
+
+
+def test_a_fork_does_not_wait_for_a_lock_of_its_parent(provider: RefreshingCredentials) -> None:
+    def free() -> list[bool]:
+        return [lock.acquire(timeout=0) for lock in (provider._lock, module._sharing)]
+
+    with provider._lock, module._sharing:
+        answer = in_a_fork(free)
+
+    assert answer == "[True, True]"
 
 
 # --- when -------------------------------------------------------------------------------------------------------------
