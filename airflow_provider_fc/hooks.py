@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 CONN_TYPES = ("alibaba_fc", "alibaba_cloud")
 
 _TEST_SECONDS = 15
-_REREAD_SECONDS = 60.0
+REREAD_SECONDS = 60.0
 
 
 def settings_from(conn: Connection, region_id: str | None = None) -> Settings:
@@ -347,18 +347,23 @@ async def _read_connection(conn_id: str) -> Connection:
 
 
 class _Rereads:
-    """Connections read again because their keys were refused: at most once a minute each."""
+    """Connections read again because they may have changed: at most once a minute each, unless reading fails."""
 
     def __init__(self) -> None:
         self._read: dict[str, tuple[float, asyncio.Task[Connection]]] = {}
 
-    async def read(self, conn_id: str) -> Connection:
-        now = asyncio.get_running_loop().time()
-        began, task = self._read.get(conn_id, (-_REREAD_SECONDS, None))
-        if task is None or now - began >= _REREAD_SECONDS or task.get_loop() is not asyncio.get_running_loop():
-            task = asyncio.ensure_future(_read_connection(conn_id))
-            self._read[conn_id] = (now, task)
-        return await asyncio.shield(task)
+    async def read(self, conn_id: str) -> tuple[Connection, float]:
+        """The connection, and when it was read."""
+        loop = asyncio.get_running_loop()
+        began, task = self._read.get(conn_id, (0.0, None))
+        if task is None or task.get_loop() is not loop or loop.time() - began >= REREAD_SECONDS or _failed(task):
+            began, task = loop.time(), asyncio.ensure_future(_read_connection(conn_id))
+            self._read[conn_id] = (began, task)
+        return await asyncio.shield(task), began
+
+
+def _failed(task: asyncio.Task[Connection]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 _rereads = _Rereads()
@@ -369,9 +374,12 @@ class FunctionComputeAsyncHook(_ConnectionHook):
 
     The connection pool is shared by all hooks with equal settings on the same loop.
 
-    :param reread: the connection's keys were just refused, so it is read to see whether it has new ones; at most once
-        a minute for all hooks on this connection.
+    :param reread: the connection is read to see whether it has changed. One read a minute serves all such hooks on it,
+        so what this one sees may be a minute old: :attr:`read_at` tells.
     """
+
+    read_at: float
+    """When the connection was read, on the clock of the loop."""
 
     def __init__(
         self,
@@ -387,7 +395,11 @@ class FunctionComputeAsyncHook(_ConnectionHook):
     async def __aenter__(self) -> FunctionComputeAsyncHook:
         from airflow_provider_fc.clients.aio import AsyncClient
 
-        conn = await (_rereads.read(self._conn_id()) if self.reread else _read_connection(self._conn_id()))
+        if self.reread:
+            conn, self.read_at = await _rereads.read(self._conn_id())
+        else:
+            self.read_at = asyncio.get_running_loop().time()
+            conn = await _read_connection(self._conn_id())
         self.settings = settings_from(conn, self.region_id)
         self.client: AsyncClient = await AsyncClient(self.settings, announce=_amask).__aenter__()
         return self

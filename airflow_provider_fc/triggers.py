@@ -14,12 +14,16 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_fc import events
 
 if TYPE_CHECKING:
+    from airflow_provider_fc.core.settings import Auth
     from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 
 log = logging.getLogger(__name__)
 
 _CONNECTION_RETRY_SECONDS = 30.0
 _CONNECTION_MISSES = 10
+
+_LAST_READ_SECONDS = 5.0
+"""How long the connection may be looked at for new keys even if the deadline is nearer, or has passed."""
 
 
 def import_what_is_needed() -> None:
@@ -119,18 +123,22 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
         from airflow_provider_fc.core.errors import AccessDeniedError
 
         hook = await self._open_hook()
-        while True:
-            try:
-                return await self._wait_with(hook)
-            except AccessDeniedError:
-                old, hook = hook, await self._open_hook(reread=True)
-                if hook.settings.auth == old.settings.auth:
-                    if not self.silent_fail:
-                        await hook.__aexit__()
+        try:
+            while True:
+                try:
+                    return await self._wait_with(hook)
+                except AccessDeniedError:
+                    newer = await self._open_newer(hook.settings.auth)
+                    if newer is not None:
+                        log.info("Connection %r has new keys; the wait goes on with them", self.fc_conn_id)
+                        old, hook = hook, newer
+                        await old.__aexit__()
+                    elif self.silent_fail:
+                        await asyncio.sleep(max(min(self.poll_interval, self._seconds_left()), 0.0))
+                    else:
                         raise
-                    await asyncio.sleep(self.poll_interval)
-                    continue
-                log.info("Connection %r has new keys; the wait goes on with them", self.fc_conn_id)
+        finally:
+            await hook.__aexit__()
 
     async def _wait_with(self, hook: FunctionComputeAsyncHook) -> events.Event:
         from airflow_provider_fc.core.batch import Batch, Kind
@@ -138,31 +146,50 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
         from airflow_provider_fc.core.wait import Schedule, Wait
         from airflow_provider_fc.core.watch_ids import watch
 
-        try:
-            function = function_of(hook.settings, self.function_name, self.service_name, self.qualifier)
-            batch = Batch.from_parameters(function, **self.batch)
-            schedule = Schedule(
-                poll_interval=self.poll_interval,
-                deadline=datetime.fromtimestamp(self.deadline, UTC),
-                exponential_backoff=self.exponential_backoff,
-                max_wait=self.max_wait,
-                silent_fail=self.silent_fail,
-            )
-            context = hook.client.context
-            wait = Wait(watch(batch, datetime.fromtimestamp(self.began_at, UTC)), schedule, context)
-            outcome = await hook.client.run(wait.run(context))
-        finally:
-            await hook.__aexit__()
+        function = function_of(hook.settings, self.function_name, self.service_name, self.qualifier)
+        batch = Batch.from_parameters(function, **self.batch)
+        schedule = Schedule(
+            poll_interval=self.poll_interval,
+            deadline=datetime.fromtimestamp(self.deadline, UTC),
+            exponential_backoff=self.exponential_backoff,
+            max_wait=self.max_wait,
+            silent_fail=self.silent_fail,
+        )
+        context = hook.client.context
+        wait = Wait(watch(batch, datetime.fromtimestamp(self.began_at, UTC)), schedule, context)
+        outcome = await hook.client.run(wait.run(context))
         summary = None if outcome.summary is None else outcome.summary.to_event()
         # The reason of a failure quotes error texts, which may hold anything: the worker fetches those itself.
         message = str(outcome.summary) if outcome.kind is Kind.FAILED else outcome.reason
         return events.Event(outcome.kind.value, message, summary)
 
-    async def _open_hook(self, *, reread: bool = False) -> FunctionComputeAsyncHook:
-        """Read the connection; an API server that does not answer for a moment does not end the wait.
+    async def _open_newer(self, refused: Auth) -> FunctionComputeAsyncHook | None:
+        """The hook with the connection's new keys; ``None`` if it has none.
 
-        :param reread: the keys were refused; triggers that find this at the same time share one look at the connection.
+        A read that began before the refusal cannot tell that there are none: then one waits until the next is due.
         """
+        from airflow_provider_fc import hooks
+
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        try:
+            async with asyncio.timeout(max(self._seconds_left(), _LAST_READ_SECONDS)):
+                while True:
+                    hook = await self._open_hook(reread=True)
+                    if hook.settings.auth != refused:
+                        return hook
+                    await hook.__aexit__()
+                    if hook.read_at >= asked:
+                        return None
+                    await asyncio.sleep(hook.read_at + hooks.REREAD_SECONDS - loop.time())
+        except TimeoutError:
+            return None
+
+    def _seconds_left(self) -> float:
+        return self.deadline - datetime.now(UTC).timestamp()
+
+    async def _open_hook(self, *, reread: bool = False) -> FunctionComputeAsyncHook:
+        """Read the connection; an API server that does not answer for a moment does not end the wait."""
         from airflow_provider_fc.core.errors import ConnectionNotFoundError, FunctionComputeError
         from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 
@@ -176,7 +203,7 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
                 missing = isinstance(error, ConnectionNotFoundError)
                 misses += missing
                 permanent = isinstance(error, FunctionComputeError) and not missing
-                left = self.deadline - datetime.now(UTC).timestamp()
+                left = self._seconds_left()
                 if permanent or misses > _CONNECTION_MISSES or left <= 0:
                     raise
                 log.warning("Could not read connection %r, trying again: %s", self.fc_conn_id, type(error).__name__)

@@ -6,7 +6,9 @@ import asyncio
 import random
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -38,6 +40,7 @@ from airflow_provider_fc.core.signing import Credentials
 T = TypeVar("T")
 
 _MAX_CONNECTIONS = 100
+_FETCHERS = 4
 
 
 @dataclass
@@ -48,6 +51,19 @@ class _Pool:
 
 # A session belongs to its loop: one used on another loop fails with "Event loop is closed".
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Settings, _Pool]] = WeakKeyDictionary()
+
+
+# Whoever waits for credentials waits on a thread: not on those of the loop itself, which also look up names.
+_fetchers: WeakKeyDictionary[asyncio.AbstractEventLoop, ThreadPoolExecutor] = WeakKeyDictionary()
+
+
+async def _fetch(provider: CredentialsProvider, rejected: Credentials | None) -> Credentials:
+    loop = asyncio.get_running_loop()
+    threads = _fetchers.get(loop)
+    if threads is None:
+        threads = _fetchers[loop] = ThreadPoolExecutor(_FETCHERS, "fc-credentials")
+    # In the caller's context, by which Airflow knows to whose log a line belongs.
+    return await loop.run_in_executor(threads, copy_context().run, provider.get, rejected)
 
 
 @asynccontextmanager
@@ -208,7 +224,7 @@ class AsyncClient:
     async def _snapshot(self, rejected: Credentials | None) -> Credentials:
         credentials = self._credentials.cached(rejected)
         if credentials is None:
-            credentials = await asyncio.to_thread(self._credentials.get, rejected)
+            credentials = await _fetch(self._credentials, rejected)
         if self._announce and credentials is not self._announced:
             await self._announce(credentials)
             self._announced = credentials

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NoReturn, Protocol
+from weakref import WeakSet
 
 from airflow_provider_fc.clients.role_credentials import Fetch, source_for
 from airflow_provider_fc.core.errors import (
@@ -150,13 +152,17 @@ class RefreshingCredentials:
     def __init__(self, fetch: Fetch, *, clock: Callable[[], float] = time.time) -> None:
         self._fetch = fetch
         self._clock = clock
-        self._lock = threading.Lock()  # held for moments, never while something is fetched
         self._held: _Held | None = None
-        self._flight: _Flight | None = None
         self._error: FunctionComputeError | None = None
         self._failed_at = 0.0
         self._failures = 0
         self._nothing_better_at = float("-inf")
+        self.nobody_fetches()
+        _all.add(self)
+
+    def nobody_fetches(self) -> None:
+        self._lock = threading.Lock()  # held for moments, never while something is fetched
+        self._flight: _Flight | None = None
 
     def cached(self, rejected: Credentials | None) -> Credentials | None:
         held, now = self._held, self._clock()
@@ -173,7 +179,7 @@ class RefreshingCredentials:
                 if at_hand := self.cached(rejected):
                     return at_hand
                 # Those who come right after a failure share it. Without this they would queue up, each for as long as
-                # a timeout takes, in the few threads that an event loop also needs for looking up names.
+                # a timeout takes, in the few threads that an event loop has for this.
                 if self._error and self._failed_within(self._clock(), min(_PAUSE, 2.0 ** (self._failures - 1))):
                     _raise_anew(self._error)
                 flight, leading = self._flight, self._flight is None
@@ -222,6 +228,20 @@ class RefreshingCredentials:
         if self._held and left > 0 and not _same_keys(self._held.credentials, rejected):
             validity = "they do not expire" if left == float("inf") else f"{left:.0f} s left"
             log.warning("Could not renew the credentials; those at hand stay in use (%s): %s", validity, error)
+
+
+_all: WeakSet[RefreshingCredentials] = WeakSet()
+
+
+def _forget_other_threads() -> None:
+    """A fork copies locks that are held and fetches under way, but not the threads that would end them."""
+    global _sharing
+    _sharing = threading.Lock()
+    for each in _all:
+        each.nobody_fetches()
+
+
+os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def _same_keys(credentials: Credentials, other: Credentials | None) -> bool:

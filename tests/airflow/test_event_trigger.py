@@ -226,7 +226,7 @@ def test_a_connection_that_is_missing_is_looked_for_again(
     emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_FC_DEFAULT")
-    monkeypatch.setattr("airflow_provider_fc.hooks._REREAD_SECONDS", 0.0)
+    monkeypatch.setattr("airflow_provider_fc.hooks.REREAD_SECONDS", 0.0)
     add(emulator, "job-", 3)
     calls = iter(range(1_000_000))
 
@@ -241,7 +241,7 @@ def test_a_connection_that_is_missing_is_looked_for_again(
 def test_keys_that_changed_in_the_connection_are_used_from_then_on(
     emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_fc.hooks._REREAD_SECONDS", 0.0)
+    monkeypatch.setattr("airflow_provider_fc.hooks.REREAD_SECONDS", 0.0)
     add(emulator, "job-", 3)
 
     def rotated() -> bool:

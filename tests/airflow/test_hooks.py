@@ -192,6 +192,30 @@ def test_an_unknown_connection_is_explained(call: Callable[..., Any]) -> None:
         call("get_invocation", "resize", "job-1", hook={"fc_conn_id": "nowhere"})
 
 
+def test_a_read_that_failed_is_not_remembered(
+    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_fc import hooks
+
+    read_connection = hooks._read_connection
+    errors = iter([ConnectionError("api server restarts")])
+
+    async def flaky(conn_id: str) -> Connection:
+        if error := next(errors, None):
+            raise error
+        return await read_connection(conn_id)
+
+    monkeypatch.setattr(hooks, "_read_connection", flaky)
+
+    async def twice() -> Any:
+        with pytest.raises(ConnectionError, match="api server restarts"):
+            await FunctionComputeAsyncHook(reread=True).__aenter__()
+        async with FunctionComputeAsyncHook(reread=True) as hook:
+            return hook.settings.auth.access_key_id
+
+    assert asyncio.run(twice()) == emulator.connection["login"]
+
+
 def test_a_connection_of_another_type_is_refused(connection: Callable[..., str]) -> None:
     connection(conn_type="http", login="id", password="secret")
 

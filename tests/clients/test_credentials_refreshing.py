@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -139,10 +142,11 @@ def test_a_refusal_of_an_older_snapshot_fetches_nothing(issuer: Issuer, provider
     assert issuer.fetches == 2
 
 
-@pytest.mark.parametrize("threads", [1, 2, 6])
-def test_200_coroutines_cause_one_fetch_while_the_loop_goes_on(
-    threads: int, issuer: Issuer, provider: RefreshingCredentials
-) -> None:
+def clients_of(provider: RefreshingCredentials, how_many: int) -> list[AsyncClient]:
+    return [AsyncClient(settings_for("http://127.0.0.1:1"), credentials=provider) for _ in range(how_many)]
+
+
+def test_200_coroutines_cause_one_fetch_while_the_loop_goes_on(issuer: Issuer, provider: RefreshingCredentials) -> None:
     beats = 0
     enough = threading.Event()
     issuer.first = lambda: enough.wait(10)  # the fetch ends only when the loop has gone on meanwhile
@@ -156,11 +160,9 @@ def test_200_coroutines_cause_one_fetch_while_the_loop_goes_on(
                 enough.set()
 
     async def main() -> list[Credentials]:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
-        clients = [AsyncClient(settings_for("http://127.0.0.1:1"), credentials=provider) for _ in range(CALLERS)]
         async with asyncio.timeout(10), asyncio.TaskGroup() as group:
             group.create_task(heart())
-            asked = [group.create_task(client.run(asking())) for client in clients]
+            asked = [group.create_task(client.run(asking())) for client in clients_of(provider, CALLERS)]
         return [task.result() for task in asked]
 
     answers = asyncio.run(main())
@@ -168,6 +170,39 @@ def test_200_coroutines_cause_one_fetch_while_the_loop_goes_on(
     assert beats >= 20
     assert issuer.fetches == 1
     assert {answer.access_key_id for answer in answers} == {"id-1"}
+
+
+def test_those_who_wait_for_a_fetch_leave_the_threads_of_the_loop_to_others(
+    issuer: Issuer, provider: RefreshingCredentials
+) -> None:
+    fetching, go_on = threading.Event(), threading.Event()
+    issuer.first = lambda: (fetching.set(), go_on.wait(10))
+
+    async def main() -> bool:
+        async with asyncio.TaskGroup() as group:
+            for client in clients_of(provider, 50):
+                group.create_task(client.run(asking()))
+            async with asyncio.timeout(5):
+                in_time = await asyncio.to_thread(fetching.wait, 5) and not await asyncio.to_thread(go_on.is_set)
+            go_on.set()
+        return in_time
+
+    assert asyncio.run(main())
+    assert issuer.fetches == 1
+
+
+def test_what_a_fetch_logs_belongs_to_the_one_that_asked(issuer: Issuer, provider: RefreshingCredentials) -> None:
+    who: ContextVar[str] = ContextVar("who")
+    seen: list[str] = []
+    issuer.first = lambda: seen.append(who.get("nobody"))
+
+    async def main() -> None:
+        who.set("trigger 1")
+        await clients_of(provider, 1)[0].run(asking())
+
+    asyncio.run(main())
+
+    assert seen == ["trigger 1"]
 
 
 def test_nobody_waits_for_a_renewal_while_the_old_credentials_are_good(
@@ -232,6 +267,55 @@ def test_a_fetch_that_never_ends_is_given_up_after_a_while(
         go_on.set()
 
     assert stuck.result()
+
+
+def in_a_fork(ask: Callable[[], object]) -> str:
+    """What comes of it in a forked child."""
+    read, write = os.pipe()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # Python 3.12: threads are running
+        child = os.fork()
+    if child == 0:
+        try:
+            os.write(write, str(ask()).encode())
+        except BaseException as error:  # noqa: BLE001 - the parent judges it
+            os.write(write, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with open(read) as pipe:
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return answer
+
+
+def test_a_fork_does_not_wait_for_a_fetch_of_its_parent(
+    issuer: Issuer, provider: RefreshingCredentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+    fetching, go_on = threading.Event(), threading.Event()
+    issuer.first = lambda: (fetching.set(), go_on.wait(10))
+
+    def ask() -> str:
+        issuer.first = lambda: None
+        return provider.get(None).access_key_id
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(provider.get, None)
+        assert fetching.wait(10)
+        answer = in_a_fork(ask)
+        go_on.set()
+
+    assert answer == "id-2"
+
+
+def test_a_fork_does_not_wait_for_a_lock_of_its_parent(provider: RefreshingCredentials) -> None:
+    def free() -> list[bool]:
+        return [lock.acquire(timeout=0) for lock in (provider._lock, module._sharing)]
+
+    with provider._lock, module._sharing:
+        answer = in_a_fork(free)
+
+    assert answer == "[True, True]"
 
 
 # --- when -------------------------------------------------------------------------------------------------------------
