@@ -369,6 +369,11 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         super().__init__(fc_conn_id, region_id, **kwargs)
         self.reread = reread
 
+    @cached_property
+    def settings(self) -> Settings:
+        """The connection, read when the hook is entered."""
+        raise RuntimeError("the connection has not been read; use `async with FunctionComputeAsyncHook(...) as hook`")
+
     async def __aenter__(self) -> FunctionComputeAsyncHook:
         from airflow_provider_fc.clients.aio import AsyncClient
 

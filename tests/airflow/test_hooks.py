@@ -153,6 +153,11 @@ def test_creating_a_hook_reads_nothing() -> None:
     assert FunctionComputeAsyncHook("nowhere").fc_conn_id == "nowhere"
 
 
+def test_using_the_asynchronous_hook_without_entering_it_is_explained() -> None:
+    with pytest.raises(RuntimeError, match="use `async with FunctionComputeAsyncHook"):
+        asyncio.run(FunctionComputeAsyncHook().get_invocation("resize", "job-1"))
+
+
 @pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks there too
 def test_an_unknown_connection_is_explained(call: Callable[..., Any]) -> None:
     with pytest.raises(SettingsError, match=r"(?s)'nowhere'.*airflow connections add nowhere.*AIRFLOW_CONN_NOWHERE"):
