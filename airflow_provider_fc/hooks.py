@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -74,10 +75,10 @@ def _extra(conn_id: str, text: str | None) -> dict[str, Any]:
 
 def _no_such_connection(conn_id: str) -> ConnectionNotFoundError:
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
-    return ConnectionNotFoundError(
-        conn_id,
-        [f"fc_conn_id names no connection; add it with `airflow connections add {conn_id}` or the variable {variable}"],
-    )
+    problem = f"names no connection; add it with `airflow connections add {conn_id}` or the variable {variable}"
+    if os.environ.get(variable):  # Airflow has logged why it cannot be read, and found nothing elsewhere
+        problem = f"names {variable}, which is set but cannot be read as a connection; correct its JSON or URI"
+    return ConnectionNotFoundError(conn_id, [f"fc_conn_id {problem}"])
 
 
 def _mask(credentials: Credentials) -> None:
@@ -391,6 +392,11 @@ class FunctionComputeAsyncHook(_ConnectionHook):
     ) -> None:
         super().__init__(fc_conn_id, region_id, **kwargs)
         self.reread = reread
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The connection, read when the hook is entered."""
+        raise RuntimeError("the connection has not been read; use `async with FunctionComputeAsyncHook(...) as hook`")
 
     async def __aenter__(self) -> FunctionComputeAsyncHook:
         from airflow_provider_fc.clients.aio import AsyncClient

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -186,10 +187,37 @@ def test_creating_a_hook_reads_nothing() -> None:
     assert FunctionComputeAsyncHook("nowhere").fc_conn_id == "nowhere"
 
 
+def test_using_the_asynchronous_hook_without_entering_it_is_explained() -> None:
+    with pytest.raises(RuntimeError, match="use `async with FunctionComputeAsyncHook"):
+        asyncio.run(FunctionComputeAsyncHook().get_invocation("resize", "job-1"))
+
+
 @pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks there too
 def test_an_unknown_connection_is_explained(call: Callable[..., Any]) -> None:
     with pytest.raises(SettingsError, match=r"(?s)'nowhere'.*airflow connections add nowhere.*AIRFLOW_CONN_NOWHERE"):
         call("get_invocation", "resize", "job-1", hook={"fc_conn_id": "nowhere"})
+
+
+UNREADABLE = {
+    "broken JSON": '{"conn_type": "alibaba_fc", "password": "canary"',
+    "unknown key": '{"conn_type": "alibaba_fc", "user": "canary"}',
+    "login not quoted": '{"conn_type": "alibaba_fc", "login": 5, "password": "canary"}',
+    "port": "alibaba-fc://id:canary@host:port/",
+}
+
+
+@pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks there too
+@pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_variable_that_cannot_be_read_as_a_connection_is_told_from_a_missing_one(
+    monkeypatch: pytest.MonkeyPatch, call: Callable[..., Any], value: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FC_DEFAULT", value)
+
+    with pytest.raises(
+        SettingsError, match="AIRFLOW_CONN_FC_DEFAULT, which is set but cannot be read as a connection"
+    ) as caught:
+        call("get_invocation", "resize", "job-1")
+    assert "canary" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_read_that_failed_is_not_remembered(
