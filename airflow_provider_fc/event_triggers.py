@@ -11,10 +11,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Hashable
 from contextlib import aclosing
 from datetime import UTC, datetime
 from hashlib import blake2b
+from math import inf
 from os.path import commonprefix
 from random import random
 from typing import TYPE_CHECKING, Any, Literal, get_args
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 from airflow.triggers.base import TriggerEvent
 
@@ -30,7 +31,8 @@ except ImportError as _error:
 
 if TYPE_CHECKING:
     from airflow_provider_fc.core.announcements import Announcer, Ledger, Sheet
-    from airflow_provider_fc.core.wait import Schedule
+    from airflow_provider_fc.core.wait import Pace, Schedule
+    from airflow_provider_fc.core.watch import Spacing
     from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 
 log = logging.getLogger(__name__)
@@ -114,13 +116,16 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Sheet]:
         """The listing that is shared, for ever; errors are logged and outlived."""
         one = cls(**kwargs)
-        async with aclosing(_Listening(one, _sharing(one)).sheets()) as sheets:
+        listening = _listening[one.shared_stream_key()] = _Listening(one, _sharing(one))
+        async with aclosing(listening.sheets()) as sheets:
             async for sheet in sheets:
                 yield sheet
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[Sheet]) -> AsyncIterator[TriggerEvent]:
         """This watcher's events out of the shared listing."""
         _sharing(self).add(self)
+        if listening := _listening.get(self.shared_stream_key()):
+            listening.joined.set()
         async for event in self._events(shared_stream):
             yield event
 
@@ -136,8 +141,9 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
             # Kept first: what may have been announced is never announced again.
             if news is None or not await self._kept(news.ledger):
                 continue
-            announcer.ledger = news.ledger
-            log.info("%s: %d events", self.invocation_id_prefix, len(news.payloads))
+            announcer.has_kept(news.ledger)
+            if news.payloads:
+                log.info("%s: %d events", self.invocation_id_prefix, len(news.payloads))
             for payload in news.payloads:
                 yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
@@ -195,6 +201,7 @@ class _Listening:
     """Lists a function again and again, as much of it as its watchers want, as often as the most impatient wants.
 
     :param one: any of the watchers; they agree on connection and function.
+    :ivar joined: set when a watcher has come: it may not want to wait as long as the others.
     """
 
     def __init__(
@@ -206,6 +213,7 @@ class _Listening:
         self._watchers = watchers
         self._hook: FunctionComputeAsyncHook | None = None
         self._reread = False
+        self.joined = asyncio.Event()
 
     async def sheets(self) -> AsyncGenerator[Sheet]:
         """Every sheet of every walk, for ever. Errors are logged and outlived: there is no task that could fail."""
@@ -234,10 +242,22 @@ class _Listening:
                     progress.failed(type(error).__name__)
                     await self._close()
                 spacing.note(began, _now())
-                pace.schedule = self._schedule()
-                await asyncio.sleep(max(pace.next(), spacing.left(_now())))
+                await self._pause(pace, spacing)
         finally:
             await self._close()
+
+    async def _pause(self, pace: Pace, spacing: Spacing) -> None:
+        clock, due = asyncio.get_running_loop().time, inf
+        joined = True
+        while joined:
+            self.joined.clear()
+            pace.schedule = self._schedule()
+            due = min(due, clock() + max(pace.next(), spacing.left(_now())))
+            try:
+                async with asyncio.timeout_at(due):
+                    await self.joined.wait()
+            except TimeoutError:
+                joined = False
 
     def _schedule(self) -> Schedule:
         from airflow_provider_fc.core.wait import Schedule
@@ -274,6 +294,9 @@ class _Listening:
         hook, self._hook = self._hook, None
         if hook is not None:
             await hook.__aexit__()
+
+
+_listening: WeakValueDictionary[Hashable, _Listening] = WeakValueDictionary()
 
 
 def _now() -> datetime:

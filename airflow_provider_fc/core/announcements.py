@@ -30,22 +30,21 @@ MOST_KEPT = 2_000
 
 
 class Dated(NamedTuple):
-    """As much of an invocation as the ledger keeps; ``moment`` (epoch ms) is its end, or else its start."""
+    """As much of an invocation as the ledger keeps; ``moment`` (epoch ms) is its end."""
 
     key: str
     moment: int | None
 
     @classmethod
     def of(cls, item: Invocation) -> Dated:
-        key = urlsafe_b64encode(digest(item.invocation_id)[:9]).decode()
-        return cls(key, item.end_time or item.started_time)
+        return cls(urlsafe_b64encode(digest(item.invocation_id)[:9]).decode(), item.end_time)
 
 
 class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What has been announced, in at most about 64 KB of JSON beside the last hour's.
+    """What has been announced, in about 64 KB of JSON beside the last hour's and those that show no end.
 
     :param dated: key to moment (epoch ms).
-    :param undated: key to when it was announced, of those that show no time at all.
+    :param undated: key to when it was announced, of those that show no end.
     :param floor: what ended up to this moment has been announced, although its key is no longer kept.
     """
 
@@ -70,29 +69,43 @@ class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def after(self, announced: Iterable[Dated], now: datetime) -> Ledger:
         """The ledger when these have been announced as well."""
-        at = round(now.timestamp() * 1000)
+        at = _ms(now)
         dated, undated = dict(self.dated), dict(self.undated)
         for key, moment in announced:
             if moment is None:
                 undated[key] = at
             else:
                 dated[key] = moment
-        floor = self.floor
-        for key in self._surplus(dated, at):
-            # What is dropped must stay known, or it would be announced again.
-            floor = max(floor, dated.pop(key))
-        oldest = at - _ms(KEPT)
-        return Ledger(dated, {key: since for key, since in undated.items() if since > oldest}, floor)
+        oldest = at - _span(KEPT)
+        return Ledger(dated, {key: since for key, since in undated.items() if since > oldest}, self.floor)
 
-    @staticmethod
-    def _surplus(dated: dict[str, int], now: int) -> list[str]:
-        """The oldest keys; none of the last hour's, where what ended together may still come to light one by one."""
-        old = sorted((key for key in dated if dated[key] <= now - _ms(SURELY_KEPT)), key=dated.__getitem__)
-        expired = sum(dated[key] <= now - _ms(KEPT) for key in old)
-        return old[: max(expired, len(dated) - MOST_KEPT)]
+    def trimmed(self, now: datetime, unannounced: int | None = None) -> Ledger:
+        """The ledger without the oldest keys, once it is known what is still to be announced.
+
+        :param unannounced: the earliest end (epoch ms) that a complete walk has seen and that is not announced yet.
+        """
+        surplus = self._surplus(_ms(now), unannounced)
+        if not surplus:
+            return self
+        # What is dropped must stay known, or it would be announced again.
+        floor = max(self.floor, *map(self.dated.__getitem__, surplus))
+        return Ledger({key: self.dated[key] for key in self.dated.keys() - surplus}, self.undated, floor)
+
+    def _surplus(self, now: int, unannounced: int | None) -> set[str]:
+        """None of the last hour's, where what ended together may still come to light one by one."""
+        newest = now - _span(SURELY_KEPT)
+        if unannounced is not None:
+            newest = min(newest, unannounced - 1)
+        old = sorted((key for key, moment in self.dated.items() if moment <= newest), key=self.dated.__getitem__)
+        expired = sum(self.dated[key] <= now - _span(KEPT) for key in old)
+        return set(old[: max(expired, len(self.dated) - MOST_KEPT)])
 
 
-def _ms(duration: timedelta) -> int:
+def _ms(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
+
+
+def _span(duration: timedelta) -> int:
     return round(duration.total_seconds() * 1000)
 
 
@@ -127,14 +140,14 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What is to be announced, and the ledger to keep before doing so."""
+    """What is to be announced, if anything, and the ledger to keep before doing so."""
 
     payloads: tuple[dict[str, Any], ...]
     ledger: Ledger
 
 
 class Announcer(ABC):
-    """Reads listings for one watcher. Whoever has kept the ledger that came with news makes it the announcer's."""
+    """Reads listings for one watcher. Whoever has kept the ledger that came with news tells it so."""
 
     def __init__(self, batch: Batch, ledger: Ledger) -> None:
         self.batch = batch
@@ -143,6 +156,10 @@ class Announcer(ABC):
     @abstractmethod
     def read(self, sheet: Sheet, now: datetime) -> News | None:
         """What a sheet brings, if anything."""
+
+    def has_kept(self, ledger: Ledger) -> None:
+        """This ledger is kept, so that what came with it is announced."""
+        self.ledger = ledger
 
     def _fresh(self, items: Iterable[Invocation]) -> list[Invocation]:
         """Those watched that have not been announced, the unfinished ones among them."""
@@ -155,16 +172,21 @@ class EachAnnouncer(Announcer):
     def __init__(self, batch: Batch, ledger: Ledger) -> None:
         super().__init__(batch, ledger)
         self._left = MOST_NEWS
+        self._put_off: int | None = None
+        self._whole = False
 
     def read(self, sheet: Sheet, now: datetime) -> News | None:
         if sheet.first:
-            self._left = MOST_NEWS
-        ended = {item.invocation_id: item for item in self._fresh(sheet.page.items) if item.is_terminal}
-        items = list(ended.values())[: self._left]
-        if not items:
-            return None
+            self._left, self._put_off, self._whole = MOST_NEWS, None, True
+        ended = list({item.invocation_id: item for item in self._fresh(sheet.page.items) if item.is_terminal}.values())
+        items, later = ended[: self._left], ended[self._left :]
         self._left -= len(items)
-        return News(tuple(map(self._payload, items)), self.ledger.after(map(Dated.of, items), now))
+        ends = [item.end_time for item in later if item.end_time is not None]
+        self._put_off = min((end for end in (*ends, self._put_off) if end is not None), default=None)
+        ledger = self.ledger.after(map(Dated.of, items), now) if items else self.ledger
+        if sheet.last and self._whole:
+            ledger = ledger.trimmed(now, self._put_off)
+        return None if ledger is self.ledger else News(tuple(map(self._payload, items)), ledger)
 
     def _payload(self, item: Invocation) -> dict[str, Any]:
         told = ("invocation_id", "status", "request_id", "started_at", "ended_at")
@@ -179,7 +201,7 @@ class BatchAnnouncer(Announcer):
         self._tally: Tally | None = None
         self._dated: list[Dated] = []
         self._live: set[bytes] = set()
-        self._settled: tuple[frozenset[bytes], datetime] | None = None
+        self._settled: tuple[tuple[int, int], datetime] | None = None
 
     def read(self, sheet: Sheet, now: datetime) -> News | None:
         if sheet.first:
@@ -200,16 +222,19 @@ class BatchAnnouncer(Announcer):
         if not summary.total or live_statuses(summary):
             self._settled = None
             return None
-        keys, since = self._settled or (frozenset(), now)
-        if keys != tally.keys:
-            self._settled = tally.keys, now
+        fingerprint, since = self._settled or (None, now)
+        if fingerprint != tally.fingerprint:
+            self._settled = tally.fingerprint, now
             return None
         if now - since < SETTLE:
             return None
         lost = len(self._live - tally.keys)
+        return News((self._payload(summary, lost),), self.ledger.after(self._dated, now).trimmed(now))
+
+    def has_kept(self, ledger: Ledger) -> None:
+        super().has_kept(ledger)
         self._live.clear()
         self._settled = None
-        return News((self._payload(summary, lost),), self.ledger.after(self._dated, now))
 
     def _payload(self, summary: Summary, lost: int) -> dict[str, Any]:
         told = summary.to_dict()

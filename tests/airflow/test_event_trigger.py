@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
 from running import rebuilt
@@ -34,6 +35,7 @@ def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(announcements, "SETTLE", timedelta(seconds=INTERVAL))
     monkeypatch.setattr("airflow_provider_fc.core.parameters.SHORTEST_INTERVAL", INTERVAL)
     monkeypatch.setattr(event_triggers, "_watchers", {})
+    monkeypatch.setattr(event_triggers, "_listening", WeakValueDictionary())
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -258,9 +260,16 @@ def test_keys_that_changed_in_the_connection_are_used_from_then_on(
 
 
 async def shared(
-    emulator: FunctionComputeEmulator, watchers: list[FunctionComputeInvocationsEventTrigger], until: Callable[[], bool]
+    emulator: FunctionComputeEmulator,
+    watchers: list[FunctionComputeInvocationsEventTrigger],
+    until: Callable[[], bool],
+    *,
+    late: bool = False,
 ) -> list[list[Any]]:
-    """What each gets through Airflow's own manager of shared streams."""
+    """What each gets through Airflow's own manager of shared streams.
+
+    :param late: all but the first come when that one has looked.
+    """
     import structlog
     from airflow.triggers.shared_stream import SharedStreamManager
 
@@ -277,7 +286,10 @@ async def shared(
         finally:
             await manager.unsubscribe(number, key)
 
-    tasks = [asyncio.create_task(collect(*each)) for each in enumerate(watchers)]
+    tasks = [asyncio.create_task(collect(0, watchers[0]))]
+    while late and not emulator.requests:  # noqa: ASYNC110 - another thread answers
+        await asyncio.sleep(INTERVAL / 5)
+    tasks += [asyncio.create_task(collect(*each)) for each in enumerate(watchers[1:], 1)]
     while not until():
         assert not any(task.done() for task in tasks), tasks
         await asyncio.sleep(INTERVAL / 5)
@@ -302,25 +314,35 @@ def test_watchers_of_one_function_share_each_list_call(emulator: FunctionCompute
     assert {request.parameters["prefix"] for request in emulator.requests} == {"job-"}
 
 
+def test_a_watcher_that_joins_a_more_patient_one_does_not_wait_as_long(
+    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wait, "FIRST_SLEEP_SPREAD", 0.0)
+    add(emulator, "job-b-", 2)
+    watchers = [trigger("job-a-", poll_interval=3600), trigger("job-b-")]
+
+    _, ends = asyncio.run(shared(emulator, watchers, looked(emulator, 4), late=True))
+
+    assert [payload["invocation_id"] for payload in ends] == ["job-b-0", "job-b-1"]
+
+
 def test_a_shared_listing_makes_one_request_an_interval(
     emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slept: list[float] = []
-    sleep = asyncio.sleep
+    pauses = []
+    pause = event_triggers._Listening._pause
 
-    async def counted(seconds: float) -> None:
-        if seconds != INTERVAL / 5:
-            slept.append(seconds)
-        await sleep(seconds)
+    async def counted(*args: Any) -> None:
+        pauses.append(args)
+        await pause(*args)
 
-    monkeypatch.setattr(asyncio, "sleep", counted)
+    monkeypatch.setattr(event_triggers._Listening, "_pause", counted)
     add(emulator, "job-a-", 3)
     add(emulator, "other-", 3)
 
     asyncio.run(shared(emulator, [trigger("job-a-"), trigger("other-", "batch")], looked(emulator, 5)))
 
-    assert len(emulator.requests) <= len(slept)
-    assert all(seconds >= 0.9 * INTERVAL for seconds in slept[1:])
+    assert len(emulator.requests) <= 1 + len(pauses)
 
 
 def test_watchers_of_different_functions_or_connections_do_not_share() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from unittest.mock import patch
 
 import msgspec
 import pytest
 from harness import FUNCTION, World
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_fc.core.announcements import (
@@ -26,9 +27,10 @@ from airflow_provider_fc.core.announcements import (
 )
 from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.invocations import Invocation
-from airflow_provider_fc.core.operations import ListInvocations
+from airflow_provider_fc.core.operations import ListInvocations, Page
 
 HOUR = 3_600_000
+MINUTE = 60_000
 
 
 def sheets(world: World, prefix: str = "job-") -> list[Sheet]:
@@ -54,7 +56,7 @@ def read(world: World, announcer: Announcer, found: list[Sheet] | None = None) -
     for sheet in sheets(world) if found is None else found:
         news = announcer.read(sheet, world.clock.now())
         if news is not None:
-            announcer.ledger = through_json(news.ledger)
+            announcer.has_kept(through_json(news.ledger))
             payloads.extend(news.payloads)
     return payloads
 
@@ -267,7 +269,7 @@ def test_what_the_ledger_drops_stays_known() -> None:
     at = round(now.timestamp() * 1000)
     items = [ended(f"job-{index}", at - 2 * HOUR - index) for index in range(MOST_KEPT + 500)]
 
-    ledger = Ledger().after(map(Dated.of, items), now)
+    ledger = Ledger().after(map(Dated.of, items), now).trimmed(now)
 
     assert len(ledger.dated) == MOST_KEPT
     assert all(map(ledger.knows, items))
@@ -280,7 +282,7 @@ def test_the_last_hour_is_kept_one_by_one_however_much_it_was() -> None:
     at = round(now.timestamp() * 1000)
     items = [ended(f"job-{index}", at - index) for index in range(3 * MOST_KEPT)]
 
-    ledger = Ledger().after(map(Dated.of, items), now)
+    ledger = Ledger().after(map(Dated.of, items), now).trimmed(now)
 
     assert not ledger.knows(ended("job-late", at - len(items)))
     assert all(map(ledger.knows, items))
@@ -319,7 +321,70 @@ def test_over_any_history_each_is_announced_exactly_once(steps: list[tuple[int, 
         listed = [item for since, item in there if at - since < 7 * 24 * HOUR]
         fresh = [item for item in listed if not ledger.knows(item)]
         announced += [item.invocation_id for item in fresh]
-        ledger = ledger.after(map(Dated.of, fresh), world.clock.now())
+        ledger = ledger.after(map(Dated.of, fresh), world.clock.now()).trimmed(world.clock.now())
         ledger = through_json(ledger) if restart else ledger
 
     assert announced == [item.invocation_id for _, item in there]
+
+
+@given(
+    lives=st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), min_size=1, max_size=60),
+    looks=st.lists(st.integers(1, 900), max_size=8),
+)
+@example(lives=[(0, 900)] * 5 + [(1, 0)], looks=[])  # what begins last has ended first
+def test_however_large_the_backlog_each_is_announced_exactly_once(
+    lives: list[tuple[int, int]], looks: list[int]
+) -> None:
+    """Minutes at which each begins and for which it lasts, and between the looks; five are announced a look."""
+    world = World()
+    zero = round(world.clock.now().timestamp() * 1000)
+    announcer = each(world)
+    announced: list[object] = []
+    with (
+        patch("airflow_provider_fc.core.announcements.MOST_NEWS", 5),
+        patch("airflow_provider_fc.core.announcements.MOST_KEPT", 4),
+    ):
+        for minutes in [*looks, 2000, *[1] * 30]:
+            world.clock.sleep(minutes * 60)
+            announced += ids(read(world, announcer, [told(lives, zero, world)]))
+
+    assert sorted(map(str, announced)) == sorted(f"job-{index}" for index in range(len(lives)))
+    assert len(announcer.ledger.dated) <= 4 or not announced
+
+
+def told(lives: list[tuple[int, int]], zero: int, world: World) -> Sheet:
+    """Those that have begun, by their beginning, as a listing on one sheet."""
+    now = round(world.clock.now().timestamp() * 1000)
+    items = []
+    for index, (begin, length) in enumerate(lives):
+        start, end = zero + begin * MINUTE, zero + (begin + length) * MINUTE
+        if start <= now:
+            over = end <= now
+            items.append(
+                Invocation(
+                    invocation_id=f"job-{index}",
+                    status="Succeeded" if over else "Running",
+                    started_time=start,
+                    end_time=end if over else None,
+                )
+            )
+    return Sheet("job-", Page(sorted(items, key=lambda item: item.started_time or 0), None, now), True)
+
+
+def test_what_a_batch_lost_is_told_even_when_the_first_time_could_not_be_kept() -> None:
+    world = World()
+    world.add_many(3)
+    world.add("job-gone", statuses=["Running"], disappears_after=60)
+    announcer = batch(world)
+    read(world, announcer)
+    world.clock.sleep(60)
+    read(world, announcer)
+    world.clock.sleep(SETTLE.total_seconds())
+    [sheet] = sheets(world)
+    first = announcer.read(sheet, world.clock.now())
+
+    [payload] = read(world, announcer)
+
+    assert first is not None
+    assert first.payloads == (payload,)
+    assert payload["lost"] == 1
