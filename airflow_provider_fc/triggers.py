@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CONNECTION_RETRY_SECONDS = 30.0
-_CONNECTION_MISSES = 10
+_CONNECTION_MISSES = 60
 
 _LAST_READ_SECONDS = 5.0
 """How long the connection may be looked at for new keys even if the deadline is nearer, or has passed."""
@@ -37,6 +37,10 @@ def import_what_is_needed() -> None:
 
     needed = (asgiref, connection, hooks, aio, announcements, stopping, wait, watch_ids)
     log.debug("Ready: %s", [module.__name__ for module in needed])
+
+
+class _TimeIsUp(Exception):
+    """The deadline has passed before anything could be looked at."""
 
 
 class FunctionComputeInvocationsTrigger(BaseTrigger):
@@ -106,6 +110,8 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
 
         try:
             event = await self._wait()
+        except _TimeIsUp as error:
+            event = events.Event("timeout", str(error))
         except FunctionComputeError as error:
             event = events.Event("error", "", error=to_fields(error))
         except Exception as error:
@@ -204,8 +210,10 @@ class FunctionComputeInvocationsTrigger(BaseTrigger):
                 misses += missing
                 permanent = isinstance(error, FunctionComputeError) and not missing
                 left = self._seconds_left()
-                if permanent or misses > _CONNECTION_MISSES or left <= 0:
+                if permanent or misses > _CONNECTION_MISSES:
                     raise
+                if left <= 0:
+                    raise _TimeIsUp(f"connection {self.fc_conn_id!r} could not be read") from error
                 log.warning("Could not read connection %r, trying again: %s", self.fc_conn_id, type(error).__name__)
                 await asyncio.sleep(min(_CONNECTION_RETRY_SECONDS, left))
 

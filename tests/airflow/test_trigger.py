@@ -252,6 +252,22 @@ def test_an_airflow_api_that_is_away_for_a_moment_does_not_end_the_wait(
     assert [event["kind"] for event in fire(trigger())] == ["success"]
 
 
+def test_an_airflow_api_that_is_away_until_the_deadline_ends_as_a_timeout(
+    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_fc import hooks
+
+    async def away(conn_id: str) -> Any:
+        raise ConnectionError("api server restarts")
+
+    monkeypatch.setattr(hooks, "_read_connection", away)
+    now = datetime.now(UTC).timestamp()
+
+    assert fire(trigger(deadline=now - 60)) == [
+        {"kind": "timeout", "message": "connection 'fc_default' could not be read"}
+    ]
+
+
 def test_no_secret_or_error_text_is_in_the_trigger_or_its_event(emulator: FunctionComputeEmulator) -> None:
     emulator.add_invocations(
         [{"function": "resize", "id": "job-1", "statuses": ["Running", "Failed"], "error_message": "canary-text"}]

@@ -1,8 +1,10 @@
-"""Only a user's action stops the invocation that a deferred task waits for, and it stops no other."""
+"""Only a user's action stops the invocation that a task waits for, and it stops no other."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,61 +16,111 @@ pytest.importorskip("airflow.sdk", reason="before Airflow 3.3 a deferred task is
 from local_airflow import REPOSITORY, Airflow, Program
 
 DAGS = Path(__file__).parent / "kill_dags"
+TASKS = ("deferred", "blocking")
 BYSTANDER = "bystander"
 
 
-def test_marking_a_deferred_task_failed_stops_its_invocation_and_restarting_the_triggerer_stops_none(
-    tmp_path: Path,
-) -> None:
+@dataclass
+class Story:
+    """What was seen: states of tasks and statuses of invocations, by task, and the ids that were stopped."""
+
+    ids: dict[str, str]
+    links: dict[str, str | None]
+    states: list[dict[str, str]] = field(default_factory=list)
+    statuses: list[dict[str, str]] = field(default_factory=list)
+    stopped: list[list[str]] = field(default_factory=list)
+    executions: int = 0
+
+    def note(self, emulator: FunctionComputeEmulator, airflow: Airflow) -> None:
+        rows = airflow.rows("select task_id, state from task_instance where dag_id = 'e2e_kill'")
+        self.states.append(dict(rows))
+        found = {**self.ids, BYSTANDER: BYSTANDER}
+        self.statuses.append({name: str(emulator.state.status("work", key)) for name, key in found.items()})
+        self.stopped.append([each.parameters["id"] for each in emulator.requests if each.operation == "Stop"])
+        self.executions = len(emulator.executions)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    folder = tmp_path_factory.mktemp("kill")
     with (
-        FunctionComputeEmulator(functions=DAGS / "functions.py") as emulator,
-        Airflow(
-            tmp_path / "airflow", REPOSITORY / ".demo", DAGS, json.dumps(emulator.connection), say=print
-        ) as airflow,
+        FunctionComputeEmulator(functions=DAGS / "functions.py", workers=3) as emulator,
+        Airflow(folder / "airflow", REPOSITORY / ".demo", DAGS, json.dumps(emulator.connection), say=print) as airflow,
     ):
         emulator.add_invocations([{"function": "work", "id": BYSTANDER, "timeline": [[0, "Running"]]}])
         scheduler, *_ = [airflow.start(name) for name in ("scheduler", "api-server", "dag-processor")]
         first = airflow.start("triggerer")
-        look_twice(emulator, first)
-        [invocation_id] = invoked(emulator)
+        scheduler.wait_until(lambda: len(emulator.executions) == len(TASKS), seconds=180, problem="two invocations")
+        look(emulator, first)
+        ids = {task: key for key in invoked(emulator) for task in TASKS if f"-{task}-" in key}
+        told = Story(ids, {task: link(airflow, task) for task in TASKS})
 
         first.stop()
         second = airflow.start("triggerer")
-        look_twice(emulator, second)
+        look(emulator, second)
+        told.note(emulator, airflow)
 
-        assert state(airflow) == "deferred"
-        assert requests(emulator, "Stop") == []
-        assert emulator.state.status("work", invocation_id) == "Running"
-
-        [run] = airflow.get("/dags/e2e_kill/dagRuns")["dag_runs"]
-        airflow.patch(
-            f"/dags/e2e_kill/dagRuns/{run['dag_run_id']}/taskInstances/invoke?map_index=-1", {"new_state": "failed"}
-        )
-        scheduler.wait_until(
-            lambda: emulator.state.status("work", invocation_id) == "Stopped", problem="the invocation's end"
-        )
-
-        assert requests(emulator, "Stop") == [invocation_id]
-        assert emulator.state.status("work", BYSTANDER) == "Running"
-        assert invoked(emulator) == [invocation_id]
-        assert state(airflow) == "failed"
+        for task in TASKS:
+            fail(airflow, task)
+            scheduler.wait_until(
+                lambda task=task: emulator.state.status("work", ids[task]) == "Stopped", problem=f"the end of {task}"
+            )
+            told.note(emulator, airflow)
+        yield told
 
 
-def look_twice(emulator: FunctionComputeEmulator, triggerer: Program) -> None:
+def look(emulator: FunctionComputeEmulator, triggerer: Program) -> None:
     """The trigger polls; a restarted one is taken over when the old triggerer has been silent for long enough."""
-    before = len(emulator.requests)
-    triggerer.wait_until(lambda: len(emulator.requests) >= before + 4, seconds=180, problem="a look at the invocation")
+
+    def looks() -> int:
+        return sum("-deferred-" in request.parameters.get("id", "") for request in emulator.requests)
+
+    before = looks()
+    triggerer.wait_until(lambda: looks() >= before + 2, seconds=180, problem="a look at the invocation")
 
 
 def invoked(emulator: FunctionComputeEmulator) -> list[str]:
     return [execution.invocation_id for execution in emulator.executions]
 
 
-def requests(emulator: FunctionComputeEmulator, operation: str) -> list[str]:
-    """The ids that requests of one kind were about."""
-    return [request.parameters["id"] for request in emulator.requests if request.operation == operation]
+def path(airflow: Airflow, task: str) -> str:
+    [run] = airflow.get("/dags/e2e_kill/dagRuns")["dag_runs"]
+    return f"/dags/e2e_kill/dagRuns/{run['dag_run_id']}/taskInstances/{task}"
 
 
-def state(airflow: Airflow) -> str:
-    [(found,)] = airflow.rows("select state from task_instance where dag_id = 'e2e_kill'")
-    return found
+def link(airflow: Airflow, task: str) -> str | None:
+    """Where the button of a task leads."""
+    found: dict[str, str | None] = airflow.get(f"{path(airflow, task)}/links")["extra_links"]
+    return found["Function Compute console"]
+
+
+def fail(airflow: Airflow, task: str) -> None:
+    """As a user does in the browser."""
+    airflow.patch(f"{path(airflow, task)}?map_index=-1", {"new_state": "failed"})
+
+
+def test_restarting_the_triggerer_stops_nothing(story: Story) -> None:
+    assert story.states[0] == {"deferred": "deferred", "blocking": "running"}
+    assert story.statuses[0] == {"deferred": "Running", "blocking": "Running", BYSTANDER: "Running"}
+    assert story.stopped[0] == []
+
+
+def test_marking_a_deferred_task_failed_stops_exactly_its_invocation(story: Story) -> None:
+    assert story.states[1]["deferred"] == "failed"
+    assert story.statuses[1] == {"deferred": "Stopped", "blocking": "Running", BYSTANDER: "Running"}
+    assert story.stopped[1] == [story.ids["deferred"]]
+
+
+def test_marking_a_task_failed_that_waits_on_its_worker_stops_exactly_its_invocation(story: Story) -> None:
+    assert story.states[2] == {"deferred": "failed", "blocking": "failed"}
+    assert story.statuses[2] == {"deferred": "Stopped", "blocking": "Stopped", BYSTANDER: "Running"}
+    assert story.stopped[2] == [story.ids["deferred"], story.ids["blocking"]]
+
+
+def test_each_was_executed_once(story: Story) -> None:
+    assert story.executions == len(TASKS)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_button_to_the_console_works_while_the_task_runs(story: Story, task: str) -> None:
+    assert story.links[task] == "https://fcnext.console.aliyun.com/cn-hangzhou/functions/work"

@@ -1,4 +1,4 @@
-"""A task that waits, deferred, for an invocation that takes long."""
+"""Two tasks that wait for invocations that take long: one deferred, one on its worker."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_provider_fc.operators import FunctionComputeInvokeOperator
 
 with DAG("e2e_kill", schedule="@once", start_date=pendulum.datetime(2026, 1, 1, tz="UTC")):
-    FunctionComputeInvokeOperator(
-        task_id="invoke", function_name="work", poll_interval=2, timeout=3600, deferrable=True
-    )
+    for task_id in ("deferred", "blocking"):
+        FunctionComputeInvokeOperator(
+            task_id=task_id,
+            function_name="work",
+            poll_interval=2,
+            timeout=3600,
+            deferrable=task_id == "deferred",
+        )
