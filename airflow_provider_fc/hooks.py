@@ -23,10 +23,10 @@ from airflow_provider_fc.core.errors import (
     ParameterError,
     SettingsError,
 )
-from airflow_provider_fc.core.flow import call
+from airflow_provider_fc.core.flow import Context, call
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
-from airflow_provider_fc.core.operations import StopInvocation
+from airflow_provider_fc.core.operations import ListInvocations, StopInvocation
 from airflow_provider_fc.core.parameters import is_absent, whole_number
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials
@@ -295,10 +295,7 @@ class FunctionComputeHook(_ConnectionHook):
     def test_connection(self) -> tuple[bool, str]:
         """Make one signed read and say what is wrong: key, endpoint, permission or reachability."""
         try:
-            operation = calls.probe(self.settings)
-            origin = self.settings.origin(operation.function.api)
-            context = self.client.context
-            context = context.until(context.now() + timedelta(seconds=_TEST_SECONDS))
+            operation, origin, context = _probe(self.settings, self.client.context)
         except FunctionComputeError as error:
             return False, str(error)
         try:
@@ -506,12 +503,22 @@ class FunctionComputeAsyncHook(_ConnectionHook):
 
     async def test_connection(self) -> tuple[bool, str]:
         """See :meth:`FunctionComputeHook.test_connection`."""
-        operation = calls.probe(self.settings)
-        origin = self.settings.origin(operation.function.api)
-        context = self.client.context
-        context = context.until(context.now() + timedelta(seconds=_TEST_SECONDS))
+        try:
+            operation, origin, context = _probe(self.settings, self.client.context)
+        except FunctionComputeError as error:
+            return False, str(error)
         try:
             await self.client.run(call(operation, context))
         except FunctionComputeError as error:
             return calls.explain_probe(self.settings, error, origin)
         return calls.explain_probe(self.settings, None, origin)
+
+
+def _probe(settings: Settings, context: Context) -> tuple[ListInvocations, str, Context]:
+    """What to ask, whom, and for how long.
+
+    :raises SettingsError: the connection is incomplete.
+    """
+    operation = calls.probe(settings)
+    limit = context.now() + timedelta(seconds=_TEST_SECONDS)
+    return operation, settings.origin(operation.function.api), context.until(limit)

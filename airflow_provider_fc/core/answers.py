@@ -26,7 +26,10 @@ from airflow_provider_fc.core.signing import redact_signed, signed_hash
 _THROTTLED = ("Throttling", "ResourceExhausted", "ResourceThrottled", "ServiceUnavailable", "ServerBusy")
 # A second use of a nonce means that a connection repeated our bytes; the next attempt is signed anew.
 _REPEATED = ("SignatureNonceUsed", "ConcurrentUpdateError")
-_REFUSED = ("AccessDenied", "InvalidAccessKeyI", "Signature", "InvalidSecurityToken", "InvalidTimeStamp", "Forbidden")
+_REFUSED = (
+    "AccessDenied", "Forbidden", "InvalidAccessKeyI", "Signature", "IncompleteSignature", "InvalidTimeStamp",
+    "RequestTimeTooSkewed", "InvalidSecurityToken", "MissingSecurityToken", "SecurityTokenExpired",
+)  # fmt: skip
 
 # The first row that fits decides.
 _KINDS: tuple[tuple[Callable[[int, str], bool], type[ApiError]], ...] = (
@@ -48,8 +51,12 @@ _TOO_LARGE = "an asynchronous payload may have 128 KB, 256 KB on request; pass a
 _HINTS = {
     "InvalidAccessKeyI": "the AccessKey ID is unknown or disabled",
     "Signature": "the AccessKey secret does not fit, or the endpoint belongs to another account or region",
+    "IncompleteSignature": "the AccessKey secret does not fit, or something on the way has changed the request",
     "InvalidSecurityToken": "the STS token is wrong or has expired",
+    "SecurityTokenExpired": "the STS token has expired",
+    "MissingSecurityToken": "this AccessKey ID belongs to an STS token, which is missing",
     "InvalidTimeStamp": "the clock of this machine is wrong",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong",
     "AccessDenied": "the identity lacks the RAM permission for this operation",
     "FunctionNotFound": "check function_name, qualifier and the connection's region",
     "EntityTooLarge": _TOO_LARGE,
@@ -96,15 +103,17 @@ def error_from(
         hints.append(_TOO_LARGE)
     if 300 <= response.status < 400:
         hints.append("redirects are not followed, since they would take the signature elsewhere; check the endpoint")
+    server = http_date(headers.get("date"))
+    signed = signed_hash(request) if kind is AccessDeniedError and "Signature" in code else None
     if kind is AccessDeniedError:
-        hints.append(_clocks(headers.get("date"), now))
-    if kind is AccessDeniedError and code.startswith("Signature"):
-        hints.append(f"SHA-256 of what was signed: {signed_hash(request)}")
+        hints.append(_clocks(server, now))
+    if signed:
+        hints.append(f"SHA-256 of what was signed: {signed}")
 
     def shown(text: str | None) -> str | None:
         return None if text is None else redact(redact_signed(request, text))[:_LONGEST_TEXT]
 
-    return kind(
+    error = kind(
         operation,
         response.status,
         shown(body.code),
@@ -113,6 +122,10 @@ def error_from(
         hint="; ".join(filter(None, hints)) or None,
         retry_after=_retry_after(response, now),
     )
+    if isinstance(error, AccessDeniedError):
+        error.clock_skew = 0.0 if server is None else (now - server).total_seconds()
+        error.same_text_signed = signed is not None and signed in (body.message or "")
+    return error
 
 
 def _body(body: bytes) -> _ErrorBody:
@@ -131,8 +144,7 @@ def _body(body: bytes) -> _ErrorBody:
     )
 
 
-def _clocks(date: str | None, now: datetime) -> str:
-    server = http_date(date)
+def _clocks(server: datetime | None, now: datetime) -> str:
     if server is None or abs((server - now).total_seconds()) < 60:
         return ""
     return (

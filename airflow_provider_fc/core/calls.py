@@ -194,6 +194,9 @@ def _code_starts(*starts: str) -> Callable[[FunctionComputeError], bool]:
     return lambda error: isinstance(error, ApiError) and (error.code or "").startswith(starts)
 
 
+_MOST_SKEW = 15 * 60
+"""Seconds (page "Signature authentication")."""
+
 # The first row that fits explains it.
 _DIAGNOSES: tuple[tuple[Callable[[FunctionComputeError], bool], Callable[[str], str]], ...] = (
     (
@@ -206,22 +209,31 @@ _DIAGNOSES: tuple[tuple[Callable[[FunctionComputeError], bool], Callable[[str], 
         lambda origin: f"Try again: {origin} answers, but is busy or failing at the moment.",
     ),
     (
-        _code_starts("Signature"),
+        lambda error: isinstance(error, AccessDeniedError) and abs(error.clock_skew) > _MOST_SKEW,
+        lambda origin: "Wrong clock: this machine's is more than 15 minutes off.",
+    ),
+    (
+        _code_starts("InvalidTimeStamp", "RequestTimeTooSkewed"),
+        lambda origin: "Wrong clock: this machine's is more than 15 minutes off.",
+    ),
+    (
+        lambda error: isinstance(error, AccessDeniedError) and error.same_text_signed,
+        lambda origin: "Wrong key: the AccessKey secret (password) does not fit the AccessKey ID (login).",
+    ),
+    (
+        _code_starts("Signature", "IncompleteSignature"),
         lambda origin: (
             f"Wrong key or endpoint: the AccessKey secret (password) does not fit, or {origin} belongs to another "
             "account_id or region_id."
         ),
     ),
     (
-        _code_starts("InvalidSecurityToken"),
-        lambda origin: "Wrong token: extra.security_token is wrong or has expired.",
+        _code_starts("InvalidSecurityToken", "MissingSecurityToken", "SecurityTokenExpired"),
+        lambda origin: "Wrong token: extra.security_token is wrong, missing or expired.",
     ),
     (
-        _code_starts("InvalidTimeStamp"),
-        lambda origin: "The clock of this machine is more than 15 minutes off.",
-    ),
-    (
-        lambda error: isinstance(error, AccessDeniedError),
+        # Without a code it is some proxy's refusal.
+        lambda error: isinstance(error, AccessDeniedError) and error.code is not None,
         lambda origin: (
             "Missing permission: the key is known, but its identity may not list invocations (RAM action "
             "fc:ListAsyncTasks for FC 3.0, fc:ListStatefulAsyncInvocations for FC 2.0)."

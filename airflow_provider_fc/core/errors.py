@@ -142,6 +142,12 @@ class ApiError(FunctionComputeError):
 class AccessDeniedError(ApiError):
     """The key, its signature, its token or its permissions were refused."""
 
+    clock_skew: float = 0.0
+    """Seconds by which our clock is ahead of the server's."""
+
+    same_text_signed: bool = False
+    """Whether the server says that it has signed the very same text, so that only the secret can be wrong."""
+
 
 class NotFoundError(ApiError):
     """The function, service, alias, version or invocation does not exist (any more, or yet)."""

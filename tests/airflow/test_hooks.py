@@ -320,7 +320,7 @@ def test_a_good_connection_passes_with_one_signed_read(
 
 WRONG = {
     "key id": ({"login": "nobody"}, "Wrong key: the AccessKey ID"),
-    "secret": ({"password": "nothing"}, "Wrong key or endpoint: the AccessKey secret"),
+    "secret": ({"password": "nothing"}, "Wrong key: the AccessKey secret"),
     "unreachable": ({"host": "http://127.0.0.1:1"}, "Unreachable: no answer from http://127.0.0.1:1"),
 }
 
@@ -340,6 +340,50 @@ def test_a_bad_connection_is_told_apart(
     assert not passed
     assert text.startswith(message)
     assert emulator.connection["password"] not in text
+
+
+ANSWERS = {
+    "permission": ({"action": "status", "status": 403, "code": "AccessDenied"}, "Missing permission: "),
+    "another server": ({"action": "html", "status": 403}, "Wrong endpoint: "),
+    "clock": (
+        {
+            "action": "status",
+            "status": 403,
+            "code": "AccessDenied",
+            "headers": {"Date": "Sun, 22 Nov 2020 08:00:00 GMT"},
+        },
+        "Wrong clock: ",
+    ),
+    "busy": ({"action": "status", "status": 503}, "Try again: "),
+}
+
+
+@pytest.mark.parametrize(("fault", "message"), ANSWERS.values(), ids=ANSWERS)
+def test_what_the_server_answers_is_told_apart(
+    emulator: FunctionComputeEmulator,
+    connection: Callable[..., str],
+    call: Callable[..., Any],
+    fault: dict[str, Any],
+    message: str,
+) -> None:
+    connection(**{**emulator.connection, "extra": {**emulator.connection["extra"], "max_attempts": 1}})
+    emulator.add_faults([fault])
+
+    passed, text = call("test_connection")
+
+    assert not passed
+    assert text.startswith(message)
+
+
+def test_both_hooks_say_what_a_connection_of_fc_2_is_missing(
+    connection: Callable[..., str], call: Callable[..., Any]
+) -> None:
+    connection(login="id", password="secret", extra={"region_id": "cn-hangzhou", "api_version": "2016-08-15"})
+
+    passed, text = call("test_connection")
+
+    assert not passed
+    assert "extra.account_id is missing" in text
 
 
 def test_an_incomplete_connection_is_told_without_a_request(connection: Callable[..., str]) -> None:

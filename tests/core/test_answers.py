@@ -103,6 +103,8 @@ def refused(status: int, code: str | None, **headers: str) -> ApiError:
         (400, "SignatureNonceUsed", UnavailableError),
         (400, "InvalidTimeStamp.Expired", AccessDeniedError),
         (400, "InvalidSecurityToken.Expired", AccessDeniedError),
+        (400, "MissingSecurityToken", AccessDeniedError),
+        (400, "IncompleteSignature", AccessDeniedError),
         (400, "StatefulAsyncInvocationAlreadyExists", AlreadyExistsError),
         (400, "StatefulAsyncInvocationAlreadyCompleted", AlreadyCompletedError),
         (400, "FunctionNotFound", NotFoundError),
