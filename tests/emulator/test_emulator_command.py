@@ -178,7 +178,7 @@ def test_a_taken_port_is_said_in_one_line(capsys):
     assert capsys.readouterr().err == (f"cannot start: 127.0.0.1:{port} is in use; choose another --port\n")
 
 
-@pytest.mark.parametrize("argument", ["--workers=0", "--retries=-1", "--port=x", "--nonsense"])
+@pytest.mark.parametrize("argument", ["--workers=0", "--retries=-1", "--port=x", "--port=70000", "--nonsense"])
 def test_a_wrong_option_is_a_usage_error(capsys, argument):
     with pytest.raises(SystemExit, match="2"):
         main([argument])
@@ -194,7 +194,9 @@ def test_a_wrong_option_is_a_usage_error(capsys, argument):
         (["--functions", "{}.missing"], "", "No such file or directory"),
         (["--scenario", "{}"], '{"invocation": []}', "did you mean `invocations`"),
         (["--scenario", "{}"], "{", "truncated"),
-        (["--state", "{}"], "no database" * 100, "{} is not a state file"),
+        (["--state", "{}"], "no database" * 100, "{} cannot be the state file"),
+        (["--state", "{}.missing/state.db"], "", "{}.missing/state.db cannot be the state file: unable to open"),
+        (["--state", "{0.parent}"], "", "{0.parent} cannot be the state file: unable to open"),
     ],
 )
 def test_a_wrong_file_is_said_in_one_line(capsys, tmp_path, arguments, content, message):

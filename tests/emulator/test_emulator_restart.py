@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_a_file_that_is_no_state_file_is_an_error(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("not a database " * 100)
 
-    with pytest.raises(ValueError, match=r"notes.txt is not a state file"):
+    with pytest.raises(ValueError, match=r"notes.txt cannot be the state file: file is not a database"):
         SqliteJournal(file)
 
 
@@ -137,6 +138,14 @@ def test_a_state_file_of_another_version_is_an_error(tmp_path, restarted):
     database.close()
 
     with pytest.raises(ValueError, match=r"state.db was written by another version: .*; name a new file"):
+        restarted()
+
+
+def test_a_database_of_somebody_else_is_an_error(tmp_path, restarted):
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database:
+        database.execute("CREATE TABLE invocations (text TEXT)")
+
+    with pytest.raises(ValueError, match=r"state.db was written by another version: no such column: data"):
         restarted()
 
 

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,6 +20,7 @@ from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.emulator.state import FunctionComputeState
 
 LIST = "/2023-03-30/functions/resize/async-tasks"
+IPV6 = pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
 
 
 @pytest.fixture
@@ -141,6 +143,22 @@ def sockets() -> list[str]:
     """The sockets this process has open."""
     names = (os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd"))
     return sorted(name for name in names if "socket:" in name)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:"),
+        ("0.0.0.0", "http://127.0.0.1:"),
+        pytest.param("::1", "http://[::1]:", marks=IPV6),
+        pytest.param("::", "http://[::1]:", marks=IPV6),
+    ],
+)
+def test_its_endpoint_can_be_reached_wherever_it_listens(client, clock, host, url):
+    clock.seconds = time.time()
+    with FunctionComputeEmulator(host=host) as emulator:
+        assert emulator.endpoint.startswith(url)
+        assert replace(client, origin=emulator.endpoint, send=send)("GET", LIST).status == 200
 
 
 def test_the_connection_is_what_airflow_needs_to_reach_it():
