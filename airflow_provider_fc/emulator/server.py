@@ -141,7 +141,7 @@ class FunctionComputeEmulator:
         """Create scripted invocations and return their ids."""
         return self.state.add(invocations)
 
-    def set_switches(self, **switches: Any) -> Switches:
+    def set_switches(self, /, **switches: Any) -> Switches:
         """Change the named switches and keep the others."""
         return self.state.set_switches(**switches)
 

@@ -98,7 +98,7 @@ class FunctionComputeState:
             self.changed.notify_all()
         return [one.id for one in made]
 
-    def set_switches(self, **switches: Any) -> Switches:
+    def set_switches(self, /, **switches: Any) -> Switches:
         """Change the named switches and keep the others.
 
         :raises SchemaError: there is no such switch, or not with that value.

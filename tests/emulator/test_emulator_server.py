@@ -39,8 +39,10 @@ def remote(client, clock, emulator):
 @pytest.fixture
 def control(remote):
     def run(method: str, name: str, body: object = None):
+        """Bytes are sent as they are."""
         request = remote.request(method, f"/_emulator/{name}", {})
-        response = send(replace(request, body=b"" if body is None else msgspec.json.encode(body)))
+        text = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        response = send(replace(request, body=b"" if body is None else text))
         return response.status, msgspec.json.decode(response.body) if response.body else None
 
     return run
@@ -222,6 +224,11 @@ def test_there_are_no_executions_without_callables(control):
         ("POST", "invocations", None, 400, "truncated"),
         ("POST", "switches", {"list_lagg": 5}, 400, "did you mean `list_lag`"),
         ("POST", "switches", ["list_lag"], 400, "object"),
+        ("POST", "switches", {"self": 1}, 400, "unknown field `self`"),
+        ("POST", "switches", b'{"\xff": 1}', 400, "can't decode byte 0xff"),
+        ("POST", "switches", b'["list_lag", "\xff"]', 400, "can't decode byte 0xff"),
+        ("POST", "switches", b"[" * 100_000, 400, "recursion"),
+        ("POST", "switches", b'{"list_lag": 1e400}', 400, "out of range"),
         ("PUT", "switches", None, 404, "POST /_emulator/switches"),
         ("GET", "nothing", None, 404, "GET /_emulator/requests"),
     ],
