@@ -55,8 +55,12 @@ def main(descriptor: int) -> None:
     connection = socket.socket(fileno=descriptor)
     tasks: SimpleQueue[Task] = SimpleQueue()
     threading.Thread(target=_receive, args=[connection, tasks], daemon=True).start()
+    worker = os.getpid()
     while True:
-        connection.sendall(msgspec.json.encode(execute(tasks.get())) + b"\n")
+        outcome = execute(tasks.get())
+        if os.getpid() != worker:
+            os._exit(bool(outcome.error))  # a fork by the function came back from it too: the answer is not its to give
+        connection.sendall(msgspec.json.encode(outcome) + b"\n")
 
 
 def _receive(connection: socket.socket, tasks: SimpleQueue[Task]) -> None:

@@ -61,6 +61,21 @@ def die(event: bytes, context) -> None:
     os._exit(7)
 
 
+def fork(event: bytes, context) -> str:
+    """Both processes come back from here, the child first."""
+    child = os.fork()
+    if child == 0:
+        return "child"
+    return f"parent of a child with exit code {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}"
+
+
+def fork_into_an_error(event: bytes, context) -> None:
+    child = os.fork()
+    if child == 0:
+        raise ValueError("child")
+    raise ValueError(f"parent of a child with exit code {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}")
+
+
 def large(event: bytes, context) -> bytes:
     return b"x" * (3 * 1024 * 1024)
 
