@@ -18,9 +18,9 @@ CREATE TABLE IF NOT EXISTS invocations (
 
 
 class SqliteJournal:
-    """A file of invocations; ``state.lock`` keeps its callers apart.
+    """A file of invocations, for one process at a time; ``state.lock`` keeps its callers apart.
 
-    :raises ValueError: the file is not one of ours.
+    :raises ValueError: the file is not one of ours, or in use.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -28,7 +28,8 @@ class SqliteJournal:
         try:
             self._database = _open(path)
         except sqlite3.DatabaseError as error:
-            raise ValueError(f"{path} cannot be the state file: {error}; name a new file") from error
+            problem = "another process uses it" if error.sqlite_errorcode == sqlite3.SQLITE_BUSY else error
+            raise ValueError(f"{path} cannot be the state file: {problem}; name a new file") from error
 
     def save(self, invocations: Collection[Invocation]) -> None:
         rows = [(one.service, one.function, one.id, msgspec.json.encode(one)) for one in invocations]
@@ -47,8 +48,9 @@ class SqliteJournal:
 
 
 def _open(path: str | Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, check_same_thread=False)
+    database = sqlite3.connect(path, timeout=0, check_same_thread=False)
     try:
+        database.execute("PRAGMA locking_mode=EXCLUSIVE")  # held until we close it, or end
         # What was answered is on disk even if this process is killed; only a power cut may lose the last moments.
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("PRAGMA synchronous=NORMAL")

@@ -138,6 +138,19 @@ def test_a_scenario_and_a_state_file_are_taken(talk, tmp_path):
     assert seen == [{"job": "Enqueued"}, {"job": "Running"}]
 
 
+def test_a_state_file_is_free_again_once_its_emulator_was_killed(tmp_path, capsys):
+    state = str(tmp_path / "state.db")
+    with running("--state", state) as process:
+        assert main(["--port", "0", "--state", state]) == 2
+        process.kill()
+        process.wait()
+        with running("--state", state) as second:
+            assert second.ready.startswith("READY")
+
+    message = "cannot be the state file: another process uses it; name a new file"
+    assert capsys.readouterr().err == f"cannot start: {state} {message}\n"
+
+
 def test_requests_are_logged_on_demand_without_secrets_and_payloads(talk):
     with running("--log-requests", "--access-key-secret", "canary") as process:
         client = talk(process)
