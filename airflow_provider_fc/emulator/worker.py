@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import socket
 import sys
 import threading
@@ -67,7 +68,8 @@ def _receive(connection: socket.socket, tasks: SimpleQueue[Task]) -> None:
     with connection.makefile("rb") as lines:
         for line in lines:
             tasks.put(msgspec.json.decode(line, type=Task))
-    os._exit(0)  # the emulator is gone, however it ended: nobody wants what is being executed
+    # The emulator is gone, however it ended: nobody wants what is being executed, nor what that has started.
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def execute(task: Task) -> Outcome:

@@ -95,27 +95,17 @@ def until(read, condition):
     raise AssertionError(f"waited in vain, last seen: {value}")
 
 
-def test_a_signal_ends_the_worker_processes_as_well(talk, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_its_end_is_that_of_the_worker_processes_and_of_what_they_have_started(talk, tmp_path, number, code):
     file = tmp_path / "pids"
     with running("--functions", emulator_functions.__file__) as process:
         body = json.dumps({"file": str(file)}).encode()
         talk(process)("POST", "/2023-03-30/functions/spin/invocations", body=body, headers=ASYNC)
         until(file.exists, bool)
-        process.send_signal(signal.SIGTERM)
-        assert ended(process)[0] == 0
+        process.send_signal(number)
+        assert process.wait(20) == code
 
     until(lambda: [alive(pid) for pid in json.loads(file.read_text())], lambda seen: not any(seen))
-
-
-def test_killing_it_ends_the_worker_processes_as_well(talk, tmp_path):
-    file = tmp_path / "gate"
-    with running("--functions", emulator_functions.__file__) as process:
-        body = json.dumps({"file": str(file)}).encode()
-        talk(process)("POST", "/2023-03-30/functions/report_pid/invocations", body=body, headers=ASYNC)
-        until(file.exists, bool)
-        process.kill()
-
-    assert until(lambda: alive(int(file.read_text())), lambda seen: not seen) is False
 
 
 def alive(pid: int) -> bool:
