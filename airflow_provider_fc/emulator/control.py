@@ -40,6 +40,8 @@ class ControlPaths:
         """
         if client is None or not ip_address(client).is_loopback:
             return _json(403, {"error": "control paths answer clients of this machine only"})
+        if "origin" in request.headers:  # a browser's, on this machine but not of its user's making
+            return _json(403, {"error": "control paths answer no web page: the request carries an Origin header"})
         name = request.path.removeprefix(PREFIX)
         answer = self._routes.get((request.method, name))
         if answer is None:

@@ -240,6 +240,15 @@ def test_a_wrong_control_request_says_what_is_wrong(control, method, name, body,
     assert message in error["error"]
 
 
+@pytest.mark.parametrize("origin", ["https://example.com", "http://127.0.0.1:9000", "null"])
+def test_a_web_page_controls_nothing(emulator, remote, origin):
+    request = remote.request("POST", "/_emulator/switches", {}, {"origin": origin, "content-type": "text/plain"})
+    refused = send(replace(request, body=b'{"list_lag": 5}'))
+
+    assert (refused.status, b"Origin header" in refused.body) == (403, True)
+    assert emulator.state.switches.list_lag == 0
+
+
 @pytest.mark.parametrize(
     ("address", "status"), [("127.0.0.1", 200), ("127.0.0.9", 200), ("::1", 200), ("192.0.2.7", 403), (None, 403)]
 )
