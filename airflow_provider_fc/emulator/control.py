@@ -24,7 +24,7 @@ class ControlPaths:
             ("POST", "invocations"): self._add_invocations,
             ("GET", "requests"): lambda _: {"requests": list(app.requests)},
             ("DELETE", "requests"): lambda _: app.requests.clear(),
-            ("GET", "executions"): lambda _: {"executions": self._state.executions},
+            ("GET", "executions"): lambda _: {"executions": self._state.jobs.executions},
             ("GET", "switches"): lambda _: self._state.switches,
             ("POST", "switches"): self._set_switches,
             ("DELETE", "switches"): lambda _: self._state.reset_switches(),

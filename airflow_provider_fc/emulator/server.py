@@ -135,7 +135,7 @@ class FunctionComputeEmulator:
     @property
     def executions(self) -> list[Execution]:
         """Every execution of a callable so far, in the order they began."""
-        return list(self.state.executions)
+        return list(self.state.jobs.executions)
 
     def add_invocations(self, invocations: Iterable[ScriptedInvocation | Mapping[str, Any]]) -> list[str]:
         """Create scripted invocations and return their ids."""
