@@ -55,7 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=_at_least(0), default=9000, help="port to listen on, 0 for a free one (default: %(default)s)")
+    add(
+        "--port",
+        type=_number(0, 65535),
+        default=9000,
+        help="port to listen on, 0 for a free one (default: %(default)s)",
+    )
     add("--functions", metavar="FILE.py", help="every public `def f(event: bytes, context)` in it is a function")
     add("--scenario", metavar="FILE.json", help="invocations, lives of functions, switches and faults to begin with")
     add("--state", metavar="FILE", help="keep invocations in this file over restarts")
@@ -63,16 +68,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--access-key-secret", default=ACCESS_KEY_SECRET, help="its secret (default: %(default)s)")
     add("--region", default="cn-hangzhou", help="(default: %(default)s)")
     add("--account-id", default="123456789", help="(default: %(default)s)")
-    add("--retries", type=_at_least(0), default=0, help="further attempts after a failed one (default: %(default)s)")
-    add("--workers", type=_at_least(1), default=4, help="how many functions run at once (default: %(default)s)")
+    add("--retries", type=_number(0), default=0, help="further attempts after a failed one (default: %(default)s)")
+    add("--workers", type=_number(1), default=4, help="how many functions run at once (default: %(default)s)")
     add("--log-requests", action="store_true", help="one line a request on stderr")
     return parser
 
 
-def _at_least(lowest: int) -> Callable[[str], int]:
+def _number(lowest: int, highest: int = sys.maxsize) -> Callable[[str], int]:
     def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < lowest:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {lowest}")
+        if not text.isdecimal() or not lowest <= int(text) <= highest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {lowest} to {highest}")
         return int(text)
 
     return number

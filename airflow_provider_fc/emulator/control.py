@@ -24,7 +24,7 @@ class ControlPaths:
             ("POST", "invocations"): self._add_invocations,
             ("GET", "requests"): lambda _: {"requests": list(app.requests)},
             ("DELETE", "requests"): lambda _: app.requests.clear(),
-            ("GET", "executions"): lambda _: {"executions": self._state.executions},
+            ("GET", "executions"): lambda _: {"executions": self._state.jobs.executions},
             ("GET", "switches"): lambda _: self._state.switches,
             ("POST", "switches"): self._set_switches,
             ("DELETE", "switches"): lambda _: self._state.reset_switches(),
@@ -40,6 +40,8 @@ class ControlPaths:
         """
         if client is None or not ip_address(client).is_loopback:
             return _json(403, {"error": "control paths answer clients of this machine only"})
+        if "origin" in request.headers:  # a browser's, on this machine but not of its user's making
+            return _json(403, {"error": "control paths answer no web page: the request carries an Origin header"})
         name = request.path.removeprefix(PREFIX)
         answer = self._routes.get((request.method, name))
         if answer is None:

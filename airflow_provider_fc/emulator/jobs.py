@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import heapq
+import threading
 from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
+from airflow_provider_fc.emulator.catalogue import Catalogue
 from airflow_provider_fc.emulator.invocations import TERMINAL, Invocation
-
-if TYPE_CHECKING:
-    from airflow_provider_fc.emulator.state import FunctionComputeState
 
 # With a clock that a test moves, a due time is noticed after so many seconds at the latest.
 _LONGEST_WAIT = 0.5
@@ -34,6 +33,18 @@ class Execution(msgspec.Struct):
     outcome: str = ""
 
 
+class Owner(Protocol):
+    """Whose invocations the queue leads; ``changed`` is its lock as well."""
+
+    changed: threading.Condition
+    catalogue: Catalogue
+
+    @property
+    def now(self) -> int: ...
+
+    def enter(self, invocation: Invocation, status: str, *, error: str = "") -> None: ...
+
+
 class JobQueue:
     """Leads invocations through their attempts: Enqueued, Dequeued, Running, and Retrying while any are left.
 
@@ -41,7 +52,8 @@ class JobQueue:
     :param retry_delay: seconds between two attempts.
     """
 
-    def __init__(self, state: FunctionComputeState, *, retries: int, retry_delay: float) -> None:
+    def __init__(self, state: Owner, *, retries: int, retry_delay: float) -> None:
+        self.executions: list[Execution] = []
         self._state = state
         self._retries = retries
         self._retry_delay = int(retry_delay * 1000)
@@ -79,7 +91,7 @@ class JobQueue:
 
     def take(self) -> Invocation | None:
         """The next invocation to execute, if one is due."""
-        with self._state.lock:
+        with self._state.changed:
             while self._waiting and self._waiting[0][0] <= self._state.now:
                 invocation = heapq.heappop(self._waiting)[2]
                 if invocation.last.status == "Enqueued":
@@ -94,7 +106,7 @@ class JobQueue:
 
     def begin(self, invocation: Invocation, instance_id: str, end: Callable[[], None]) -> Execution | None:
         """An attempt begins, which ``end`` ends early; ``None`` if the invocation was stopped in the meantime."""
-        with self._state.lock:
+        with self._state.changed:
             if invocation.last.status in TERMINAL:
                 return None
             invocation.attempts += 1
@@ -108,7 +120,7 @@ class JobQueue:
                 attempt=invocation.attempts,
                 started=self._state.now,
             )
-            self._state.executions.append(execution)
+            self.executions.append(execution)
         return execution
 
     def end(self, invocation: Invocation) -> None:
@@ -118,7 +130,7 @@ class JobQueue:
 
     def finish(self, invocation: Invocation, execution: Execution, *, result: bytes, error: str) -> bool:
         """An attempt has ended, with an ``error`` if it failed; whether because it was stopped."""
-        with self._state.lock:
+        with self._state.changed:
             del self._running[invocation.request_id]
             execution.ended = self._state.now
             if invocation.last.status == "Stopping":

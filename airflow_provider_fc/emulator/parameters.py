@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Literal, overload
 
 from airflow_provider_fc.emulator.errors import Refusal
 
 Order = Literal["asc", "desc"]
+_HIGHEST = 2**63 - 1
+_INTEGER = re.compile(r"[0-9]{1,19}")
 _ORDERS: dict[str, Order] = {"asc": "asc", "desc": "desc"}
 _FLAGS = {"true": True, "True": True, "false": False, "False": False}  # the official SDKs send both spellings
 
@@ -22,24 +25,17 @@ class Parameters:
         return self._texts.get(name) or None
 
     @overload
-    def number(self, name: str, default: None = None, *, lowest: int = 0, highest: int | None = None) -> int | None: ...
+    def number(self, name: str, default: None = None, *, lowest: int = 0, highest: int = _HIGHEST) -> int | None: ...
 
     @overload
-    def number(self, name: str, default: int, *, lowest: int = 0, highest: int | None = None) -> int: ...
+    def number(self, name: str, default: int, *, lowest: int = 0, highest: int = _HIGHEST) -> int: ...
 
-    def number(
-        self, name: str, default: int | None = None, *, lowest: int = 0, highest: int | None = None
-    ) -> int | None:
+    def number(self, name: str, default: int | None = None, *, lowest: int = 0, highest: int = _HIGHEST) -> int | None:
         text = self.text(name)
         if text is None:
             return default
-        if (
-            not (text.isascii() and text.isdigit())
-            or int(text) < lowest
-            or (highest is not None and int(text) > highest)
-        ):
-            allowed = f"an integer from {lowest}" + (f" to {highest}" if highest is not None else "")
-            raise Refusal("InvalidArgument", f"{name} must be {allowed}, not {text!r}")
+        if not _INTEGER.fullmatch(text) or not lowest <= int(text) <= highest:
+            raise Refusal("InvalidArgument", f"{name} must be an integer from {lowest} to {highest}, not {text!r}")
         return int(text)
 
     def flag(self, name: str) -> bool:

@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import msgspec
 
 from airflow_provider_fc.emulator.faults import ACTIONS, FaultRule
+from airflow_provider_fc.emulator.faults.rule import Seconds, SignedSeconds
 from airflow_provider_fc.emulator.generations import Operation
 
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
+# {index} alone or with a width: what else Python can format is no id.
+_ID_TEMPLATE = re.compile(r"(?:[^{}]|(?P<index>\{index(?::0?[1-9][0-9]?)?\}))*")
 T = TypeVar("T")
 
 
@@ -63,9 +65,9 @@ class ScriptedInvocation(Life, forbid_unknown_fields=True, kw_only=True):
     qualifier: str = "LATEST"
     id: str | None = None
     id_template: str | None = None
-    count: Annotated[int, msgspec.Meta(ge=1)] = 1
+    count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
     payload: str = ""
-    submitted_seconds_ago: float = 0.0
+    submitted_seconds_ago: SignedSeconds = 0.0
     submitted_seconds_apart: Seconds = 0.0
     started_time: int | None = None
     end_time: int | None = None
@@ -78,7 +80,10 @@ class ScriptedInvocation(Life, forbid_unknown_fields=True, kw_only=True):
             raise ValueError("`function` must not be empty")
         if (self.id is None) == (self.id_template is None):
             raise ValueError("give exactly one of `id` and `id_template`")
-        if self.count > 1 and (self.id_template is None or re.search(r"\{index[:}]", self.id_template) is None):
+        template = _ID_TEMPLATE.fullmatch(self.id_template or "")
+        if template is None:
+            raise ValueError("in `id_template` braces hold an index, as {index} or {index:05}")
+        if self.count > 1 and template["index"] is None:
             raise ValueError("`count` above 1 needs an `id_template` with {index}, for example 'job-{index:05}'")
 
     def ids(self) -> list[str]:
@@ -144,11 +149,10 @@ def read_scenario(source: str | Path | Mapping[str, Any] | Scenario | None) -> S
 def read_json(data: bytes | str, type_: type[T]) -> T:
     """Decode JSON text into ``type_``."""
     try:
-        return msgspec.json.decode(data, type=type_)
-    except msgspec.ValidationError as error:
-        raise _explained(str(error), msgspec.json.decode(data)) from error
-    except msgspec.DecodeError as error:
+        plain = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SchemaError(str(error)) from error
+    return read(plain, type_)
 
 
 def read(data: Any, type_: type[T]) -> T:

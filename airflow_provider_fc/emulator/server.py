@@ -77,7 +77,8 @@ class FunctionComputeEmulator:
         targets, lives = read_functions(functions)
         script = read_scenario(scenario)
         with ExitStack() as opened:
-            listener = opened.enter_context(socket.create_server((host, port)))
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = opened.enter_context(socket.create_server((host, port), family=family))
             journal = None if state_file is None else opened.enter_context(closing(SqliteJournal(state_file)))
             self.state = FunctionComputeState(
                 clock=clock,
@@ -101,7 +102,7 @@ class FunctionComputeEmulator:
                 on_request=on_request,
             )
             self.app.add_faults(script.faults)
-            self.endpoint = "http://{}:{}".format(*listener.getsockname()[:2])
+            self.endpoint = _origin(*listener.getsockname()[:2])
             self._extra = {"region_id": region, "account_id": account_id}
             if targets:
                 pool = WorkerPool(self.state, targets, workers=workers, region=region, account_id=account_id)
@@ -134,13 +135,13 @@ class FunctionComputeEmulator:
     @property
     def executions(self) -> list[Execution]:
         """Every execution of a callable so far, in the order they began."""
-        return list(self.state.executions)
+        return list(self.state.jobs.executions)
 
     def add_invocations(self, invocations: Iterable[ScriptedInvocation | Mapping[str, Any]]) -> list[str]:
         """Create scripted invocations and return their ids."""
         return self.state.add(invocations)
 
-    def set_switches(self, **switches: Any) -> Switches:
+    def set_switches(self, /, **switches: Any) -> Switches:
         """Change the named switches and keep the others."""
         return self.state.set_switches(**switches)
 
@@ -184,6 +185,12 @@ class FunctionComputeEmulator:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _origin(address: str, port: int) -> str:
+    """Where clients of this machine reach what listens at an address."""
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
 class _Listener:

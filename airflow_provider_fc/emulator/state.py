@@ -15,7 +15,7 @@ import msgspec
 from airflow_provider_fc.emulator.catalogue import Catalogue
 from airflow_provider_fc.emulator.errors import Refusal
 from airflow_provider_fc.emulator.invocations import QUEUED, TERMINAL, Invocation, InvocationView, Moment, view
-from airflow_provider_fc.emulator.jobs import Execution, JobQueue
+from airflow_provider_fc.emulator.jobs import JobQueue
 from airflow_provider_fc.emulator.listing import Lens, Page, Position, Query, Row, walk
 from airflow_provider_fc.emulator.schema import Life, SchemaError, ScriptedInvocation, Switches, read
 from airflow_provider_fc.emulator.scripts import give_life, invocations_of
@@ -58,7 +58,6 @@ class FunctionComputeState:
         self.new_id = new_id
         self.catalogue = Catalogue(functions, read(dict(scripted_functions or {}), dict[str, Life]), strict_functions)
         self.clock = clock
-        self.executions: list[Execution] = []
         self.jobs = JobQueue(self, retries=retries, retry_delay=retry_delay)
         self._store = Store(journal)
         with self.lock:
@@ -98,7 +97,7 @@ class FunctionComputeState:
             self.changed.notify_all()
         return [one.id for one in made]
 
-    def set_switches(self, **switches: Any) -> Switches:
+    def set_switches(self, /, **switches: Any) -> Switches:
         """Change the named switches and keep the others.
 
         :raises SchemaError: there is no such switch, or not with that value.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Protocol
 
 from airflow_provider_fc.emulator.invocations import Invocation
@@ -14,7 +14,7 @@ class Journal(Protocol):
 
     def save(self, invocations: Collection[Invocation]) -> None: ...
 
-    def load(self) -> Iterable[Invocation]: ...
+    def load(self) -> list[Invocation]: ...
 
 
 class Store:
@@ -27,7 +27,7 @@ class Store:
 
     def load(self) -> list[Invocation]:
         """Take over what the journal holds."""
-        loaded = [] if self._journal is None else list(self._journal.load())
+        loaded = [] if self._journal is None else self._journal.load()
         self._insert(loaded)
         return loaded
 

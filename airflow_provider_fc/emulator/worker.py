@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import socket
 import sys
 import threading
@@ -55,15 +56,20 @@ def main(descriptor: int) -> None:
     connection = socket.socket(fileno=descriptor)
     tasks: SimpleQueue[Task] = SimpleQueue()
     threading.Thread(target=_receive, args=[connection, tasks], daemon=True).start()
+    worker = os.getpid()
     while True:
-        connection.sendall(msgspec.json.encode(execute(tasks.get())) + b"\n")
+        outcome = execute(tasks.get())
+        if os.getpid() != worker:
+            os._exit(bool(outcome.error))  # a fork by the function came back from it too: the answer is not its to give
+        connection.sendall(msgspec.json.encode(outcome) + b"\n")
 
 
 def _receive(connection: socket.socket, tasks: SimpleQueue[Task]) -> None:
     with connection.makefile("rb") as lines:
         for line in lines:
             tasks.put(msgspec.json.decode(line, type=Task))
-    os._exit(0)  # the emulator is gone, however it ended: nobody wants what is being executed
+    # The emulator is gone, however it ended: nobody wants what is being executed, nor what that has started.
+    os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
 def execute(task: Task) -> Outcome:

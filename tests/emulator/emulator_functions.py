@@ -61,6 +61,21 @@ def die(event: bytes, context) -> None:
     os._exit(7)
 
 
+def fork(event: bytes, context) -> str:
+    """Both processes come back from here, the child first."""
+    child = os.fork()
+    if child == 0:
+        return "child"
+    return f"parent of a child with exit code {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}"
+
+
+def fork_into_an_error(event: bytes, context) -> None:
+    child = os.fork()
+    if child == 0:
+        raise ValueError("child")
+    raise ValueError(f"parent of a child with exit code {os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}")
+
+
 def large(event: bytes, context) -> bytes:
     return b"x" * (3 * 1024 * 1024)
 
@@ -90,12 +105,3 @@ def _private(event: bytes, context) -> None:
 
 def helper(one: str) -> str:
     return one
-
-
-def report_pid(event: bytes, context) -> None:
-    """Compute for ever; tells the file named by the event the process id."""
-    file = Path(json.loads(event)["file"])
-    file.with_suffix(".part").write_text(str(os.getpid()))
-    file.with_suffix(".part").rename(file)
-    while True:
-        pass

@@ -105,6 +105,21 @@ def test_what_goes_wrong_is_retried_and_then_a_failure_that_says_why(shared, fun
     assert [event.status for event in done.events] == ["Enqueued", *attempts]
 
 
+@pytest.mark.parametrize(
+    ("function", "status", "said"),
+    [
+        ("fork", "Succeeded", "parent of a child with exit code 0"),
+        ("fork_into_an_error", "Failed", "ValueError: parent of a child with exit code 1"),
+    ],
+)
+def test_only_the_worker_answers_though_a_fork_of_it_comes_back_too(alone, function, status, said):
+    done = run(alone, function)
+    after = run(alone, "fail")
+
+    assert (done.status, done.return_payload or done.error_message) == (status, said)
+    assert (after.status, after.error_message) == ("Failed", "ValueError: not a text file")
+
+
 def test_without_retries_a_failure_is_final(alone):
     done = run(alone, "fail")
 

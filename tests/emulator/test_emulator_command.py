@@ -95,27 +95,17 @@ def until(read, condition):
     raise AssertionError(f"waited in vain, last seen: {value}")
 
 
-def test_a_signal_ends_the_worker_processes_as_well(talk, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_its_end_is_that_of_the_worker_processes_and_of_what_they_have_started(talk, tmp_path, number, code):
     file = tmp_path / "pids"
     with running("--functions", emulator_functions.__file__) as process:
         body = json.dumps({"file": str(file)}).encode()
         talk(process)("POST", "/2023-03-30/functions/spin/invocations", body=body, headers=ASYNC)
         until(file.exists, bool)
-        process.send_signal(signal.SIGTERM)
-        assert ended(process)[0] == 0
+        process.send_signal(number)
+        assert process.wait(20) == code
 
     until(lambda: [alive(pid) for pid in json.loads(file.read_text())], lambda seen: not any(seen))
-
-
-def test_killing_it_ends_the_worker_processes_as_well(talk, tmp_path):
-    file = tmp_path / "gate"
-    with running("--functions", emulator_functions.__file__) as process:
-        body = json.dumps({"file": str(file)}).encode()
-        talk(process)("POST", "/2023-03-30/functions/report_pid/invocations", body=body, headers=ASYNC)
-        until(file.exists, bool)
-        process.kill()
-
-    assert until(lambda: alive(int(file.read_text())), lambda seen: not seen) is False
 
 
 def alive(pid: int) -> bool:
@@ -136,6 +126,19 @@ def test_a_scenario_and_a_state_file_are_taken(talk, tmp_path):
             assert ended(process)[0] == 0
 
     assert seen == [{"job": "Enqueued"}, {"job": "Running"}]
+
+
+def test_a_state_file_is_free_again_once_its_emulator_was_killed(tmp_path, capsys):
+    state = str(tmp_path / "state.db")
+    with running("--state", state) as process:
+        assert main(["--port", "0", "--state", state]) == 2
+        process.kill()
+        process.wait()
+        with running("--state", state) as second:
+            assert second.ready.startswith("READY")
+
+    message = "cannot be the state file: another process uses it; name a new file"
+    assert capsys.readouterr().err == f"cannot start: {state} {message}\n"
 
 
 def test_requests_are_logged_on_demand_without_secrets_and_payloads(talk):
@@ -178,7 +181,7 @@ def test_a_taken_port_is_said_in_one_line(capsys):
     assert capsys.readouterr().err == (f"cannot start: 127.0.0.1:{port} is in use; choose another --port\n")
 
 
-@pytest.mark.parametrize("argument", ["--workers=0", "--retries=-1", "--port=x", "--nonsense"])
+@pytest.mark.parametrize("argument", ["--workers=0", "--retries=-1", "--port=x", "--port=70000", "--nonsense"])
 def test_a_wrong_option_is_a_usage_error(capsys, argument):
     with pytest.raises(SystemExit, match="2"):
         main([argument])
@@ -194,7 +197,12 @@ def test_a_wrong_option_is_a_usage_error(capsys, argument):
         (["--functions", "{}.missing"], "", "No such file or directory"),
         (["--scenario", "{}"], '{"invocation": []}', "did you mean `invocations`"),
         (["--scenario", "{}"], "{", "truncated"),
-        (["--state", "{}"], "no database" * 100, "{} is not a state file"),
+        (["--scenario", "{}"], '{"invocations": [{"function": "f", "id_template": "{foo}-{index}"}]}', "braces hold"),
+        (["--scenario", "{}"], '{"switches": {"list_lag": 1e308}}', "<= 1000000000.0"),
+        (["--scenario", "{}"], '{"functions": {"f": {"timeline": [[1e308, "Running"]]}}}', "<= 1000000000.0"),
+        (["--state", "{}"], "no database" * 100, "{} cannot be the state file"),
+        (["--state", "{}.missing/state.db"], "", "{}.missing/state.db cannot be the state file: unable to open"),
+        (["--state", "{0.parent}"], "", "{0.parent} cannot be the state file: unable to open"),
     ],
 )
 def test_a_wrong_file_is_said_in_one_line(capsys, tmp_path, arguments, content, message):

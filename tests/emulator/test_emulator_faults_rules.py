@@ -246,7 +246,17 @@ class TestMistakes:
             ({"action": "unknown_status", "operation": "Invoke"}, "happens to Get, List only"),
             ({"action": "drip"}, "exactly one of `seconds`"),
             ({"action": "drip", "seconds": 1, "seconds_per_byte": 1}, "exactly one of `seconds`"),
-            ({"action": "rate_limit", "qps": 0}, "> 0.0 - at `$.faults[0].qps`"),
+            ({"action": "rate_limit", "qps": 0}, ">= 1e-09 - at `$.faults[0].qps`"),
+            ({"action": "rate_limit", "qps": 1e-320}, ">= 1e-09"),
+            ({"action": "rate_limit", "qps": 1, "burst": 10**400}, "<= 1000000000 - at `$.faults[0].burst`"),
+            ({"action": "wrong_clock", "seconds": 1e12}, "<= 1000000000.0 - at `$.faults[0].seconds`"),
+            ({"action": "wrong_clock", "seconds": -1e12}, ">= -1000000000.0"),
+            ({"action": "delay", "seconds": 1e12}, "<= 1000000000.0"),
+            ({**SLIP, "retry_after": 1e12, "retry_after_as_date": True}, "$.faults[0].retry_after"),
+            ({**SLIP, "retry_after": "1\n"}, "$.faults[0].retry_after"),
+            ({**SLIP, "headers": {"x\n": "y"}}, "at `key` in `$.faults[0].headers`"),
+            ({**SLIP, "headers": {"x y": "z"}}, "at `key` in `$.faults[0].headers`"),
+            ({**SLIP, "headers": {"x": "y\r\nz: 1"}}, "$.faults[0].headers[...]"),
         ],
     )
     def test_a_wrong_rule_is_an_error_that_names_the_key(self, app, rule, message):

@@ -112,6 +112,11 @@ class TestRaw:
         assert remote("GET", f"{LIST}/none").status == 404
         assert time.monotonic() - begin >= 0.1
 
+    def test_a_body_may_drip_as_fast_as_it_can(self, emulator, remote):
+        emulator.add_faults([{"action": "drip", "seconds_per_byte": 1e-320}])
+
+        assert len(remote("GET", LIST).ids) == 5
+
     def test_a_delayed_answer_is_whole(self, emulator, remote):
         emulator.add_faults([{"action": "delay", "seconds": 0.1}])
         begin = time.monotonic()

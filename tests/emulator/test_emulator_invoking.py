@@ -96,7 +96,10 @@ def test_only_asynchronous_invocations_exist(client, headers):
     assert "Async" in refused.body["Message"]
 
 
-@pytest.mark.parametrize(("delay", "status"), [("0", 202), ("3600", 202), ("3601", 400), ("-1", 400), ("soon", 400)])
+@pytest.mark.parametrize(
+    ("delay", "status"),
+    [("0", 202), ("3600", 202), ("3601", 400), ("-1", 400), ("soon", 400), ("9" * 5000, 400)],
+)
 def test_a_delay_is_up_to_an_hour(client, delay, status):
     assert invoke(client, **{"x-fc-async-delay": delay}).status == status
 

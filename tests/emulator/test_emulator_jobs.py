@@ -76,7 +76,7 @@ def test_what_is_stopped_between_queue_and_worker_does_not_begin(state):
     state.stop("", "resize", "job")
 
     assert state.jobs.begin(invocation, "c-1", end=lambda: None) is None
-    assert (shown(state).status, state.executions) == ("Stopped", [])
+    assert (shown(state).status, state.jobs.executions) == ("Stopped", [])
 
 
 def test_what_is_stopped_while_it_waits_for_a_retry_does_not_run_again(state, clock):

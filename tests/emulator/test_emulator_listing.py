@@ -70,6 +70,8 @@ def test_no_match_is_no_list_at_all(client, path, body):
         {"limit": "ten"},
         {"limit": -1},
         {"limit": "1.5"},
+        {"limit": "9" * 5000},
+        {"startedTimeEnd": "9" * 20},
         {"status": "Done"},
         {"status": "running"},
         {"status": "Running,Enqueued"},

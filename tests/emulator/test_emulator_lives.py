@@ -186,6 +186,18 @@ def test_switches_are_changed_one_by_one_and_reset_together(state):
         ({"function": "f", "id": "a", "id_template": "b"}, "exactly one of `id` and `id_template`"),
         ({"function": "f", "id": "a", "count": 2}, "`count` above 1 needs an `id_template`"),
         ({"function": "f", "id_template": "a", "count": 2}, "`count` above 1 needs an `id_template`"),
+        ({"function": "f", "id_template": "{foo}-{index}"}, "braces hold an index, as {index} or {index:05}"),
+        ({"function": "f", "id_template": "{index:zz}"}, "braces hold an index"),
+        ({"function": "f", "id_template": "{index:.0}", "count": 2}, "braces hold an index"),
+        ({"function": "f", "id_template": "{index:999999}"}, "braces hold an index"),
+        ({"function": "f", "id_template": "{index"}, "braces hold an index"),
+        ({"function": "f", "id_template": "{index}", "count": 10**9}, "<= 1000000"),
+        ({"function": "f", "id": "a", "submitted_seconds_ago": 1e308}, r"<= 1000000000.0 - at `\$\[0\]\.submitted"),
+        ({"function": "f", "id": "a", "submitted_seconds_ago": -1e308}, ">= -1000000000.0"),
+        ({"function": "f", "id": "a", "submitted_seconds_apart": 1e308}, "<= 1000000000.0"),
+        ({"function": "f", "id": "a", "appears_after": 1e308}, "<= 1000000000.0"),
+        ({"function": "f", "id": "a", "disappears_after": 1e308}, "<= 1000000000.0"),
+        ({"function": "f", "id": "a", "timeline": [[1e308, "Running"]]}, "<= 1000000000.0"),
         ({"function": "f", "id": "a", "count": 0}, r"`int` >= 1 - at `\$\[0\]\.count`"),
         ({"function": "f", "id": "a", "statusses": []}, "did you mean `statuses`?"),
         ({"function": "f", "id": "a", "color": "red"}, "known keys: .*timeline"),
@@ -201,7 +213,7 @@ def test_a_wrong_script_is_an_error_that_names_the_key_and_the_fix(state, script
         state.add([script])
 
 
-@pytest.mark.parametrize("switches", [{"list_lagg": 1}, {"list_lag": -1}, {"default_order": "up"}])
+@pytest.mark.parametrize("switches", [{"list_lagg": 1}, {"list_lag": -1}, {"list_lag": 1e308}, {"default_order": "up"}])
 def test_a_wrong_switch_is_an_error_and_changes_nothing(state, switches):
     with pytest.raises(SchemaError, match=r"list_lag|default_order"):
         state.set_switches(offset_tokens=True, **switches)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,15 @@ FUNCTIONS = Path(emulator_functions.__file__)
 
 @pytest.fixture
 def restarted(tmp_path, clock):
-    """A state on the same file each time it is called; the one before is as good as killed."""
-    journals = []
+    """A state on the same file each time it is called; the one before can write no more."""
+    with ExitStack() as opened:
 
-    def start(**options) -> FunctionComputeState:
-        journals.append(SqliteJournal(tmp_path / "state.db"))
-        return FunctionComputeState(clock=clock, journal=journals[-1], **options)
+        def start(**options) -> FunctionComputeState:
+            opened.close()
+            journal = opened.enter_context(closing(SqliteJournal(tmp_path / "state.db")))
+            return FunctionComputeState(clock=clock, journal=journal, **options)
 
-    yield start
-    for journal in journals:
-        journal.close()
+        yield start
 
 
 def statuses(state, function="resize"):
@@ -121,22 +121,41 @@ def test_the_state_file_wins_over_the_scenario_s_invocations(tmp_path):
             assert emulator.state.get("", "resize", "a").status == expected
 
 
+def test_a_state_file_is_one_emulator_s_at_a_time(tmp_path):
+    with FunctionComputeEmulator(state_file=tmp_path / "state.db") as first:
+        with pytest.raises(
+            ValueError, match=r"state.db cannot be the state file: another process uses it; name a new file"
+        ):
+            FunctionComputeEmulator(state_file=tmp_path / "state.db")
+        first.add_invocations([{"function": "resize", "id": "a"}])
+
+    with FunctionComputeEmulator(state_file=tmp_path / "state.db") as second:
+        assert second.state.status("resize", "a") == "Enqueued"
+
+
 def test_a_file_that_is_no_state_file_is_an_error(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("not a database " * 100)
 
-    with pytest.raises(ValueError, match=r"notes.txt is not a state file"):
+    with pytest.raises(ValueError, match=r"notes.txt cannot be the state file: file is not a database"):
         SqliteJournal(file)
 
 
 def test_a_state_file_of_another_version_is_an_error(tmp_path, restarted):
-    restarted().add([{"function": "resize", "id": "a"}])
-    database = sqlite3.connect(tmp_path / "state.db")
-    with database:
+    with closing(SqliteJournal(tmp_path / "state.db")) as journal:
+        FunctionComputeState(journal=journal).add([{"function": "resize", "id": "a"}])
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
         database.execute("UPDATE invocations SET data = '{}'")
-    database.close()
 
     with pytest.raises(ValueError, match=r"state.db was written by another version: .*; name a new file"):
+        restarted()
+
+
+def test_a_database_of_somebody_else_is_an_error(tmp_path, restarted):
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database:
+        database.execute("CREATE TABLE invocations (text TEXT)")
+
+    with pytest.raises(ValueError, match=r"state.db was written by another version: no such column: data"):
         restarted()
 
 
@@ -152,12 +171,10 @@ def test_threads_may_write_at_the_same_time(restarted):
     assert len(restarted()._store.load()) == 8
 
 
-def test_a_state_file_is_readable_sqlite(tmp_path, restarted):
-    restarted().add([{"function": "resize", "service": "media", "id": "a"}])
+def test_a_state_file_is_readable_sqlite_once_the_emulator_has_ended(tmp_path):
+    with FunctionComputeEmulator(state_file=tmp_path / "state.db") as emulator:
+        emulator.add_invocations([{"function": "resize", "service": "media", "id": "a"}])
 
-    database = sqlite3.connect(tmp_path / "state.db")
-    try:
+    with closing(sqlite3.connect(tmp_path / "state.db")) as database:
         rows = database.execute("SELECT service, function, id FROM invocations").fetchall()
-    finally:
-        database.close()
     assert rows == [("media", "resize", "a")]

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import msgspec
@@ -19,6 +20,7 @@ from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.emulator.state import FunctionComputeState
 
 LIST = "/2023-03-30/functions/resize/async-tasks"
+IPV6 = pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this machine has no IPv6")
 
 
 @pytest.fixture
@@ -37,8 +39,10 @@ def remote(client, clock, emulator):
 @pytest.fixture
 def control(remote):
     def run(method: str, name: str, body: object = None):
+        """Bytes are sent as they are."""
         request = remote.request(method, f"/_emulator/{name}", {})
-        response = send(replace(request, body=b"" if body is None else msgspec.json.encode(body)))
+        text = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        response = send(replace(request, body=b"" if body is None else text))
         return response.status, msgspec.json.decode(response.body) if response.body else None
 
     return run
@@ -143,6 +147,22 @@ def sockets() -> list[str]:
     return sorted(name for name in names if "socket:" in name)
 
 
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:"),
+        ("0.0.0.0", "http://127.0.0.1:"),
+        pytest.param("::1", "http://[::1]:", marks=IPV6),
+        pytest.param("::", "http://[::1]:", marks=IPV6),
+    ],
+)
+def test_its_endpoint_can_be_reached_wherever_it_listens(client, clock, host, url):
+    clock.seconds = time.time()
+    with FunctionComputeEmulator(host=host) as emulator:
+        assert emulator.endpoint.startswith(url)
+        assert replace(client, origin=emulator.endpoint, send=send)("GET", LIST).status == 200
+
+
 def test_the_connection_is_what_airflow_needs_to_reach_it():
     with FunctionComputeEmulator(region="cn-shanghai", account_id="42", security_token="token") as emulator:
         assert emulator.connection == {
@@ -204,6 +224,11 @@ def test_there_are_no_executions_without_callables(control):
         ("POST", "invocations", None, 400, "truncated"),
         ("POST", "switches", {"list_lagg": 5}, 400, "did you mean `list_lag`"),
         ("POST", "switches", ["list_lag"], 400, "object"),
+        ("POST", "switches", {"self": 1}, 400, "unknown field `self`"),
+        ("POST", "switches", b'{"\xff": 1}', 400, "can't decode byte 0xff"),
+        ("POST", "switches", b'["list_lag", "\xff"]', 400, "can't decode byte 0xff"),
+        ("POST", "switches", b"[" * 100_000, 400, "recursion"),
+        ("POST", "switches", b'{"list_lag": 1e400}', 400, "out of range"),
         ("PUT", "switches", None, 404, "POST /_emulator/switches"),
         ("GET", "nothing", None, 404, "GET /_emulator/requests"),
     ],
@@ -213,6 +238,15 @@ def test_a_wrong_control_request_says_what_is_wrong(control, method, name, body,
 
     assert answered == status
     assert message in error["error"]
+
+
+@pytest.mark.parametrize("origin", ["https://example.com", "http://127.0.0.1:9000", "null"])
+def test_a_web_page_controls_nothing(emulator, remote, origin):
+    request = remote.request("POST", "/_emulator/switches", {}, {"origin": origin, "content-type": "text/plain"})
+    refused = send(replace(request, body=b'{"list_lag": 5}'))
+
+    assert (refused.status, b"Origin header" in refused.body) == (403, True)
+    assert emulator.state.switches.list_lag == 0
 
 
 @pytest.mark.parametrize(

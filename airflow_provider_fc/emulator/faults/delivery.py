@@ -36,7 +36,7 @@ class Delivery:
     def pieces(self, body: bytes) -> Iterator[tuple[float, bytes]]:
         """What is sent of a body, each piece after so many seconds."""
         sent = body[: self.sent]
-        size = math.ceil(_SHORTEST_PAUSE / self.per_byte) if self.per_byte else len(sent)
+        size = math.ceil(min(len(sent), _SHORTEST_PAUSE / self.per_byte)) if self.per_byte else len(sent)
         for start in range(0, len(sent), size or 1):
             piece = sent[start : start + size]
             yield len(piece) * self.per_byte, piece

@@ -12,10 +12,12 @@ import msgspec
 
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.emulator.errors import Refusal
-from airflow_provider_fc.emulator.faults.rule import Arrival, Fault, Ordinal, Refuse, RefusingFault, Seconds
+from airflow_provider_fc.emulator.faults.rule import LONGEST, Arrival, Fault, Ordinal, Refuse, RefusingFault, Seconds
 from airflow_provider_fc.emulator.generations import Operation
 
 MESSAGE = "a fault injected into the emulator"
+HeaderName = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_-]+\Z")]
+HeaderText = Annotated[str, msgspec.Meta(pattern=r"\A[^\x00-\x1f\x7f]*\Z")]
 _CODES = {400: "InvalidArgument", 403: "AccessDenied", 429: "ResourceExhausted", 500: "InternalServerError"}
 
 
@@ -30,10 +32,10 @@ class Status(RefusingFault, tag="status", kw_only=True):
     status: Annotated[int, msgspec.Meta(ge=300, le=599)]
     code: str = ""
     message: str = MESSAGE
-    retry_after: Seconds | str | None = None
+    retry_after: Seconds | HeaderText | None = None
     retry_after_as_date: bool = False
     x_acs_retry_after: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    headers: dict[HeaderName, HeaderText] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         Fault.__post_init__(self)
@@ -81,7 +83,7 @@ class RateLimit(RefusingFault, tag="rate_limit", kw_only=True):
     :param burst: how many may come at once; by default as many as in a second.
     """
 
-    qps: Annotated[float, msgspec.Meta(gt=0)]
+    qps: Annotated[float, msgspec.Meta(ge=1 / LONGEST, le=LONGEST)]
     burst: Ordinal | None = None
 
     def refuser(self) -> Refuse:

@@ -15,8 +15,10 @@ from airflow_provider_fc.emulator.generations import Operation
 from airflow_provider_fc.emulator.invocations import Invocation, Moment
 from airflow_provider_fc.emulator.listing import Page, Position
 
-Seconds = Annotated[float, msgspec.Meta(ge=0)]
-Ordinal = Annotated[int, msgspec.Meta(ge=1)]
+LONGEST = 1e9  # seconds, some 31 years: with less than this no moment leaves the range of dates
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=LONGEST)]
+SignedSeconds = Annotated[float, msgspec.Meta(ge=-LONGEST, le=LONGEST)]
+Ordinal = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import msgspec
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.emulator.errors import Refusal
 from airflow_provider_fc.emulator.faults.delivery import Delivery
-from airflow_provider_fc.emulator.faults.rule import Arrival, Fault, RefusingFault, Seconds
+from airflow_provider_fc.emulator.faults.rule import Arrival, Fault, RefusingFault, Seconds, SignedSeconds
 
 NEVER_SENT = 0
 NO_CONTENT = 204
@@ -19,7 +19,7 @@ NO_CONTENT = 204
 class WrongClock(Fault, tag="wrong_clock", kw_only=True):
     """The server's clock is so many seconds ahead (below 0: behind), in ``Date`` and in the check of signatures."""
 
-    seconds: float
+    seconds: SignedSeconds
 
     def shift(self) -> float:
         return self.seconds
