@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
@@ -191,7 +192,7 @@ class FunctionComputeHook(_ConnectionHook):
         :param page_size: invocations per request, 1 to 100.
         :param limit: stop after so many.
         """
-        most = whole_number("limit", limit, at_least=0)
+        most = whole_number("limit", limit, at_least=0, at_most=sys.maxsize)
         query = calls.list_query(
             calls.function_of(self.settings, function_name, service_name, qualifier),
             invocation_id_prefix=invocation_id_prefix,
@@ -426,7 +427,7 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         limit: int | None = None,
     ) -> AsyncIterator[Invocation]:
         """See :meth:`FunctionComputeHook.list_invocations`."""
-        most = whole_number("limit", limit, at_least=0)
+        most = whole_number("limit", limit, at_least=0, at_most=sys.maxsize)
         query = calls.list_query(
             calls.function_of(self.settings, function_name, service_name, qualifier),
             invocation_id_prefix=invocation_id_prefix,

@@ -130,6 +130,8 @@ class Settings:
         )
         if not (host or "").strip():
             settings._check_reachable(fields)
+        elif not _is_blank(region_id):
+            settings._check_region(fields)
         if fields.problems:
             raise SettingsError(conn_id, fields.problems)
         return settings
@@ -139,6 +141,15 @@ class Settings:
             fields.problem("extra.region_id", "is missing; give the region, for example cn-hangzhou, or set host")
         if self.internal and not self.account_id:
             fields.problem("extra.account_id", "is missing; the -internal (VPC) endpoint needs it")
+
+    def _check_region(self, fields: _Fields) -> None:
+        named = region_of(self.endpoint or "")
+        if named and named != self.region_id:
+            fields.problem(
+                "region_id",
+                f"{self.region_id!r} was asked for, but the connection's host is in {named}; use another connection, "
+                "or leave host empty and give account_id",
+            )
 
 
 _DIGITS = re.compile(r"[0-9]+")
@@ -152,8 +163,25 @@ def is_loopback(origin: str) -> bool:
     return _LOOPBACK.fullmatch(origin.rpartition("://")[2]) is not None
 
 
+# {account}.{region}[-internal].fc.aliyuncs.com, {region}.fc.aliyuncs.com, fcv3.{region}.aliyuncs.com (page "Endpoints")
+_REGION_IN_HOST = re.compile(
+    r"https?://(?:(?:\d+\.)?([a-z0-9-]+?)(?:-internal)?\.fc|fcv3\.([a-z0-9-]+))\.aliyuncs\.com(?::\d+)?"
+)
+
+
+def region_of(endpoint: str) -> str | None:
+    """The region that an endpoint of Alibaba Cloud's own belongs to."""
+    found = _REGION_IN_HOST.fullmatch(endpoint.lower())
+    return None if found is None else found[1] or found[2]
+
+
+def _is_blank(override: object) -> bool:
+    """Not given, or what a template makes of that."""
+    return override is None or str(override).strip() in ("", "None")
+
+
 def _region(fields: _Fields, override: str | None) -> str | None:
-    if (override or "").strip() not in ("", "None"):
+    if not _is_blank(override):
         fields = _Fields({"region_id": override}, fields.problems)
     # The official Alibaba provider calls it "region".
     key = "region_id" if fields.text("region_id") else "region"

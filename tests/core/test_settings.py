@@ -128,6 +128,28 @@ def test_a_region_given_by_the_caller_wins() -> None:
     assert settings({}, region_id="cn-beijing").region_id == "cn-beijing"
 
 
+HOSTS_OF_HANGZHOU = [
+    "42.cn-hangzhou.fc.aliyuncs.com",
+    "https://42.cn-hangzhou-internal.fc.aliyuncs.com",
+    "cn-hangzhou.fc.aliyuncs.com",
+    "fcv3.cn-hangzhou.aliyuncs.com:443",
+]
+
+
+@pytest.mark.parametrize("host", HOSTS_OF_HANGZHOU)
+def test_a_region_given_by_the_caller_does_not_hide_behind_the_host_of_another(host: str) -> None:
+    keys = {"login": "id", "password": "secret", "host": host}
+
+    assert Settings.from_connection("fc", **keys, region_id="cn-hangzhou").region_id == "cn-hangzhou"
+    with pytest.raises(SettingsError, match=r"region_id 'cn-shanghai' was asked for, .* host is in cn-hangzhou"):
+        Settings.from_connection("fc", **keys, region_id="cn-shanghai")
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:9000", "fc.example.com", "proxy.cn-hangzhou.example.com"])
+def test_a_host_that_names_no_region_serves_any(host: str) -> None:
+    assert Settings.from_connection("fc", login="id", password="s", host=host, region_id="cn-shanghai").endpoint
+
+
 def test_a_tab_at_the_end_is_stripped() -> None:
     """The official SDK's own table of endpoints has one behind ap-southeast-5."""
     made = settings({"region_id": "ap-southeast-5\t"}, host="fcv3.ap-southeast-5.aliyuncs.com\t", login=" id\n")
