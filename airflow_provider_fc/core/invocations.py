@@ -139,13 +139,15 @@ FIELDS = tuple(_DUMPERS)
 
 # What servers really send is wider than the documents: numbers as text, ISO times, 0 for "not yet", null anywhere.
 _Number = int | float | str | None
+# JSON as text according to the documents; one that comes as JSON itself must not make a whole page unreadable.
+_Text = str | int | float | bool | dict[str, Any] | list[Any] | None
 
 
 class _WireEvent(msgspec.Struct, rename="camel"):
     event_id: _Number = None
     status: str | None = None
     timestamp: _Number = None
-    event_detail: str | None = None
+    event_detail: _Text = None
 
 
 class WireInvocation(msgspec.Struct, rename="camel"):
@@ -155,15 +157,15 @@ class WireInvocation(msgspec.Struct, rename="camel"):
     invocation_id: str | None = None
     function_name: str | None = None
     service_name: str | None = None
-    invocation_error_message: str | None = None
-    invocation_payload: str | None = None
+    invocation_error_message: _Text = None
+    invocation_payload: _Text = None
     # The 2016-08-15 documentation prints this key with a capital letter, the SDKs without.
-    invocation_payload_as_documented: str | None = msgspec.field(default=None, name="InvocationPayload")
+    invocation_payload_as_documented: _Text = msgspec.field(default=None, name="InvocationPayload")
     # FC 3.0
     task_id: str | None = None
     function_arn: str | None = None
-    task_error_message: str | None = None
-    task_payload: str | None = None
+    task_error_message: _Text = None
+    task_payload: _Text = None
     # all
     status: str | None = None
     qualifier: str | None = None
@@ -174,7 +176,7 @@ class WireInvocation(msgspec.Struct, rename="camel"):
     destination_status: str | None = None
     already_retried_times: _Number = None
     instance_id: str | None = None
-    return_payload: str | None = None
+    return_payload: _Text = None
     events: list[_WireEvent] | None = None
 
     def to_invocation(self) -> Invocation:
@@ -201,11 +203,11 @@ class WireInvocation(msgspec.Struct, rename="camel"):
             end_time=ended,
             duration_ms=duration,
             destination_status=self.destination_status or None,
-            error_message=self.invocation_error_message or self.task_error_message or None,
+            error_message=_first(self.invocation_error_message, self.task_error_message) or None,
             already_retried_times=_integer(self.already_retried_times),
             instance_id=self.instance_id or None,
             payload=_first(self.invocation_payload, self.invocation_payload_as_documented, self.task_payload),
-            return_payload=self.return_payload,
+            return_payload=_first(self.return_payload),
             events=None if self.events is None else tuple(map(_event, self.events)),
         )
 
@@ -215,12 +217,14 @@ def _event(wire: _WireEvent) -> Event:
         event_id=_integer(wire.event_id),
         status=wire.status,
         timestamp=_milliseconds(wire.timestamp),
-        event_detail=wire.event_detail,
+        event_detail=_first(wire.event_detail),
     )
 
 
-def _first(*values: str | None) -> str | None:
-    return next((value for value in values if value is not None), None)
+def _first(*values: _Text) -> str | None:
+    """The first that is given, as text."""
+    given = next((value for value in values if value is not None), None)
+    return given if given is None or isinstance(given, str) else msgspec.json.encode(given).decode()
 
 
 def _function_of(arn: str | None) -> str | None:

@@ -275,6 +275,19 @@ def test_events_may_be_missing_or_empty(events: Any, expected: Any) -> None:
     assert read(events=events).events == expected
 
 
+@pytest.mark.parametrize(
+    "name", ["invocationPayload", "taskPayload", "InvocationPayload", "returnPayload", "taskErrorMessage"]
+)
+@pytest.mark.parametrize(
+    ("sent", "text"), [({"a": [1]}, '{"a":[1]}'), ([], "[]"), (42, "42"), (False, "false")], ids=str
+)
+def test_json_that_should_be_text_is_read_as_its_text(name: str, sent: Any, text: str) -> None:
+    item = read(**{name: sent})
+
+    assert text in (item.payload, item.return_payload, item.error_message)
+    assert read(events=[{"eventDetail": sent}]).events == (Event(event_detail=text),)
+
+
 def test_an_unknown_status_is_kept_as_it_is() -> None:
     assert read(status="Paused").status == "Paused"
 
