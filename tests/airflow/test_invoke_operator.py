@@ -377,7 +377,7 @@ def test_a_first_try_never_takes_a_stranger_s_invocation_for_its_own(
 ) -> None:
     lives(emulator, status)
     run(operator(**{**parameters, "wait_for_completion": False}), try_number=1)
-    second = operator(**parameters)
+    second = operator(timeout=0, **parameters)
 
     # A fail that Airflow does not retry: the retry would take the stranger's invocation for the first try's.
     with pytest.raises(AirflowFailException, match=r"is in use, but this task has submitted nothing yet.*HTTP 409"):

@@ -18,6 +18,9 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", ".demo", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info")
 
+LONGEST = 300
+"""Seconds for the tests of one mutant; most take a few."""
+
 TESTS_FAILED = 1  # pytest's own exit code; any other one means that no test has judged
 
 
@@ -35,14 +38,18 @@ def verdict(patch: Path) -> str | None:
         )
         if applied.returncode:
             return f"no longer applies: {applied.stderr.strip()}"
-        run = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
-            cwd=copy,
-            env={**os.environ, "PYTHONPATH": str(copy), "CI": "true"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        try:
+            run = subprocess.run(
+                [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests],
+                cwd=copy,
+                env={**os.environ, "PYTHONPATH": str(copy), "CI": "true"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=LONGEST,
+            )
+        except subprocess.TimeoutExpired:
+            return f"came to no end in {LONGEST} s"
     if run.returncode == TESTS_FAILED:
         return None
     if run.returncode == 0:
