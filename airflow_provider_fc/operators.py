@@ -299,6 +299,7 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         self.log.info("The task was killed; invocation %s: %s", self._submitted, fate)
 
     def _start(self, hook: FunctionComputeHook, function: FunctionRef, context: Context) -> Started:
+        from airflow_provider_fc.core import parameters
         from airflow_provider_fc.core.errors import AlreadyExistsError
         from airflow_provider_fc.core.submission import start
 
@@ -321,10 +322,11 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
             if not first_try:
                 raise
             # No retry: it would find an earlier try, this one, and take the stranger's invocation for that one's.
+            invocation_id = submitted or parameters.invocation_id("invocation_id", self.invocation_id)
             raise AirflowFailException(
-                f"Invocation id {self.invocation_id or submitted} is in use, but this task has submitted nothing yet: "
-                f"another run or another Airflow has it, and it is left alone. Set invocation_id_prefix, or an "
-                f"invocation_id of this run's own. {error}"
+                f"Invocation id {invocation_id} is in use, but this task has submitted nothing yet: another task, run "
+                f"or Airflow has it, and it is left alone. Set invocation_id_prefix, or an invocation_id of this "
+                f"task's own. {error}"
             ) from error
         self._submitted = started.invocation_id
         self.log.info(
@@ -353,9 +355,10 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         from airflow_provider_fc.core.errors import ParameterError
         from airflow_provider_fc.core.submission import TaskKey
 
+        parameters.refuse_python_text("payload", self.payload)
         prefix = parameters.id_prefix("invocation_id_prefix", self.invocation_id_prefix)
         if prefix is not None and self.invocation_id is not None:
-            raise ParameterError("invocation_id", "and invocation_id_prefix are both given; give one of them")
+            raise ParameterError("invocation_id", "is given beside invocation_id_prefix; give one of the two")
         ti = context["ti"]
         key = TaskKey(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, generation)
 
@@ -544,12 +547,12 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
         from airflow_provider_fc.core import parameters
         from airflow_provider_fc.core.errors import ParameterError
 
-        ids = parameters.invocation_ids("invocation_ids", self.invocation_ids)
+        ids = parameters.invocation_ids("invocation_ids", self.invocation_ids, may_be_empty=True)
         prefix = parameters.id_prefix("invocation_id_prefix", self.invocation_id_prefix)
-        if bool(ids) == bool(prefix):
+        if (self.invocation_ids is None) == (prefix is None):
             raise ParameterError(
                 "invocation_ids",
-                "and invocation_id_prefix: give exactly one of them, so that no more is stopped than meant",
+                "or invocation_id_prefix must be given, and not both, so that no more is stopped than meant",
             )
         if prefix is None:
             return ids

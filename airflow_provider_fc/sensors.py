@@ -123,6 +123,12 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         self.fc_conn_id = fc_conn_id
         self.region_id = region_id
         self.deferrable = deferrable
+        # A task upstream that returns nothing must not switch them off.
+        self._given = {
+            "started_after": started_after is not None,
+            "expected_count": expected_count is not None,
+            "max_failed": max_failed is not None,
+        }
         self._outlives_errors = self.silent_fail
         self._wait: Wait | None = None
 
@@ -133,6 +139,9 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         self.silent_fail = False  # the wait itself outlives what silent_fail outlives; what gets out of it is meant
         try:
             summary: dict[str, Any] = super().execute(context)
+        except AirflowSkipException as skip:
+            self.log.warning("Skipping: %s", skip.__cause__ or skip)  # Airflow itself does not log why
+            raise
         except AirflowTaskTimeout as error:
             if self.reschedule:
                 raise  # there execution_timeout bounds one look, not the wait
@@ -225,6 +234,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
             raise
         except Exception as error:
             if self.never_fail or (self.soft_fail and isinstance(error, AirflowSensorTimeout)):
+                self.log.warning("Skipping: %s", error)
                 raise AirflowSkipException(str(error)) from error
             raise
 
@@ -236,7 +246,11 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
     def _batch(self, hook: FunctionComputeHook) -> Batch:
         from airflow_provider_fc.core.batch import Batch
         from airflow_provider_fc.core.calls import function_of
+        from airflow_provider_fc.core.errors import ParameterError
 
+        for name, given in self._given.items():
+            if given and getattr(self, name) is None:
+                raise ParameterError(name, "has become None: the task or template that it comes from gave nothing")
         return Batch.from_parameters(
             function_of(hook.settings, self.function_name, self.service_name, self.qualifier),
             invocation_id_prefix=self.invocation_id_prefix,
@@ -308,7 +322,6 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         from airflow_provider_fc.core.batch import Kind
 
         if outcome.kind is Kind.SUCCESS and outcome.summary is not None:
-            self.log.info("All ended: %s", outcome.reason)
             return outcome.summary.to_dict()
         raise self._error(outcome.kind.value, outcome.reason)
 
@@ -319,6 +332,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         reason = event.message
         if event.kind == "failed" and summary is not None:
             reason = self._failure_reason(summary, otherwise=reason)
+        self.log.info("%s: %s", event.kind.capitalize(), reason)
         return self._conclude(Outcome(Kind(event.kind), reason, summary))
 
     def _failure_reason(self, summary: Summary, otherwise: str) -> str:

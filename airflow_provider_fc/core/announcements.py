@@ -19,6 +19,9 @@ from airflow_provider_fc.core.operations import ListInvocations, Page
 SETTLE = timedelta(seconds=15)
 """A finished listing must still be the same after so long: listings lag by seconds."""
 
+APART = timedelta(seconds=10)
+"""In this time Airflow's scheduler makes a DAG run of an event."""
+
 MOST_NEWS = 1_000
 """Announced in one look at most, the rest in the next: Airflow stores them one by one."""
 
@@ -167,26 +170,59 @@ class Announcer(ABC):
 
 
 class EachAnnouncer(Announcer):
-    """Announces every invocation that has ended."""
+    """Announces every invocation that has ended, and one of several by itself, after the others.
+
+    Airflow makes a DAG run of a first event at once, and leaves what comes right after it to the run that a later event
+    makes. Without one that comes later, the DAG would not hear of the others.
+    """
 
     def __init__(self, batch: Batch, ledger: Ledger) -> None:
         super().__init__(batch, ledger)
+        self._owed: str | None = None
+        self._told_at: datetime | None = None
+        self._begin()
+        self._whole = False
+
+    def _begin(self) -> None:
         self._left = MOST_NEWS
         self._put_off: int | None = None
-        self._whole = False
+        self._held: Invocation | None = None
+        self._alone = True
+        self._whole = True
 
     def read(self, sheet: Sheet, now: datetime) -> News | None:
         if sheet.first:
-            self._left, self._put_off, self._whole = MOST_NEWS, None, True
-        ended = list({item.invocation_id: item for item in self._fresh(sheet.page.items) if item.is_terminal}.values())
-        items, later = ended[: self._left], ended[self._left :]
+            self._begin()
+        ended = {item.invocation_id: item for item in self._fresh(sheet.page.items) if item.is_terminal}
+        others = self._hold_one(list(ended.values()))
+        items, later = others[: self._left], others[self._left :]
         self._left -= len(items)
-        ends = [item.end_time for item in later if item.end_time is not None]
-        self._put_off = min((end for end in (*ends, self._put_off) if end is not None), default=None)
+        self._alone = self._alone and not items
+        if sheet.last and self._held is not None:
+            (items if self._may_follow(now) else later).append(self._held)
+            self._owed = self._held.invocation_id
+        if items:
+            self._told_at = now
+        for item in later:
+            if item.end_time is not None:
+                self._put_off = min(self._put_off or item.end_time, item.end_time)
         ledger = self.ledger.after(map(Dated.of, items), now) if items else self.ledger
         if sheet.last and self._whole:
             ledger = ledger.trimmed(now, self._put_off)
         return None if ledger is self.ledger else News(tuple(map(self._payload, items)), ledger)
+
+    def _hold_one(self, ended: list[Invocation]) -> list[Invocation]:
+        """All but the one that is held back in this walk: not the same as in the last, if there is another."""
+        if ended and (self._held is None or self._held.invocation_id == self._owed):
+            before, self._held = self._held, next((item for item in ended if item.invocation_id != self._owed), None)
+            if self._held is None:
+                self._held = before or ended[0]
+            elif before is not None:
+                ended = [before, *ended]
+        return [item for item in ended if item is not self._held]
+
+    def _may_follow(self, now: datetime) -> bool:
+        return self._alone and (self._told_at is None or now - self._told_at >= APART)
 
     def _payload(self, item: Invocation) -> dict[str, Any]:
         told = ("invocation_id", "status", "request_id", "started_at", "ended_at")

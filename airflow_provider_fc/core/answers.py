@@ -107,7 +107,10 @@ def error_from(
     signed = signed_hash(request) if kind is AccessDeniedError and "Signature" in code else None
     if kind is AccessDeniedError:
         hints.append(_clocks(server, now))
-    if signed:
+    same_text = signed is not None and signed in (body.message or "")
+    if same_text:
+        hints.append("that is also what was signed here, so only the secret can be wrong")
+    elif signed:
         hints.append(f"SHA-256 of what was signed: {signed}")
 
     def shown(text: str | None) -> str | None:
@@ -124,7 +127,7 @@ def error_from(
     )
     if isinstance(error, AccessDeniedError):
         error.clock_skew = 0.0 if server is None else (now - server).total_seconds()
-        error.same_text_signed = signed is not None and signed in (body.message or "")
+        error.same_text_signed = same_text
     return error
 
 

@@ -84,7 +84,7 @@ class Batch:
         if bool(prefix) == bool(ids):
             raise ParameterError(
                 "invocation_id_prefix",
-                "and invocation_ids are both given; give one of them"
+                "is given beside invocation_ids; give one of the two"
                 if ids
                 else "is missing; give it or invocation_ids",
             )
@@ -144,7 +144,9 @@ class Batch:
         return self.max_failed is not None and failed > self.max_failed
 
     def __str__(self) -> str:
-        which = f"{len(self.ids)} given ids" if self.ids else f"prefix {self.prefix!r}"
+        which = f"prefix {self.prefix!r}" if self.prefix else f"{len(self.ids)} given ids"
+        if len(self.ids) == 1:
+            which = f"id {self.ids[0]!r}"
         return f"invocations of {self.function.function_name} ({which})"
 
 
@@ -332,7 +334,9 @@ def unfinished(batch: Batch, summary: Summary) -> str | None:
     if summary.total < expected:
         return f"{summary}, {expected} expected"
     if not summary.total and batch.on_empty == "wait":
-        return "nothing found yet"
+        return (
+            "nothing found yet (is the prefix the one it was submitted with, the function in asynchronous task mode?)"
+        )
     return None
 
 

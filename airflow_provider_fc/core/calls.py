@@ -83,9 +83,7 @@ def stop_operation(function: FunctionRef, invocation_id: object) -> StopInvocati
 
 def stop_operations(function: FunctionRef, invocation_ids: object) -> list[StopInvocation]:
     """One for each id; any number of them, none among them."""
-    if isinstance(invocation_ids, list | tuple) and not invocation_ids:
-        return []
-    ids = parameters.invocation_ids("invocation_ids", invocation_ids, at_most=None)
+    ids = parameters.invocation_ids("invocation_ids", invocation_ids, at_most=None, may_be_empty=True)
     return [StopInvocation(function, invocation_id) for invocation_id in ids]
 
 

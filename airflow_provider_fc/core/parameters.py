@@ -5,7 +5,9 @@ Values arrive as templates render them: numbers as text, ``None`` as the text ``
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
@@ -26,6 +28,13 @@ _SMALLEST_MS = 100_000_000_000
 Choice = TypeVar("Choice", bound=str)
 
 
+_MADE_TEXT = (
+    "turned into text by a template; pass the XComArg itself (task.output), or set render_template_as_native_obj=True "
+    "on the DAG"
+)
+_RENDERED_NOTHING = "is what a template renders when it finds nothing"
+
+
 def is_absent(value: object) -> bool:
     """``None``, or what a template makes of it."""
     return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
@@ -37,7 +46,7 @@ def refuse_rendered_nothing(name: str, value: object) -> None:
     :raises ParameterError: ``value`` is blank or the text ``None``.
     """
     if value is not None and is_absent(value):
-        raise ParameterError(name, f"{value!r} is what a template renders when it finds nothing; give a value or None")
+        raise ParameterError(name, f"{value!r} {_RENDERED_NOTHING}; give a value or None")
 
 
 def id_prefix(name: str, value: object) -> str | None:
@@ -45,9 +54,8 @@ def id_prefix(name: str, value: object) -> str | None:
     if value is None:
         return None
     if is_absent(value):
-        raise ParameterError(
-            name, f"{value!r} would match every invocation; give a prefix of your own, or leave it out"
-        )
+        what = "would match every invocation" if not str(value).strip() else _RENDERED_NOTHING
+        raise ParameterError(name, f"{value!r} {what}; give a prefix of your own, or leave it out")
     return _legal(name, value)
 
 
@@ -57,7 +65,9 @@ def invocation_id(name: str, value: object) -> str:
     return _legal(name, value)
 
 
-def invocation_ids(name: str, value: object, *, at_most: int | None = MAX_IDS) -> tuple[str, ...]:
+def invocation_ids(
+    name: str, value: object, *, at_most: int | None = MAX_IDS, may_be_empty: bool = False
+) -> tuple[str, ...]:
     """Ids as text, or dicts with an ``invocation_id`` as our operators return them; each once, in order.
 
     :param value: a sequence, lazy ones of mapped tasks included, a JSON array as text, or ``None``.
@@ -65,7 +75,7 @@ def invocation_ids(name: str, value: object, *, at_most: int | None = MAX_IDS) -
     if value is None:
         return ()
     ids = tuple(dict.fromkeys(_id_of(name, item) for item in _items(name, value)))
-    if not ids:
+    if not ids and not may_be_empty:
         raise ParameterError(name, "is empty; give at least one id, or skip the task when there is nothing to wait for")
     if at_most is not None and len(ids) > at_most:
         raise ParameterError(name, f"{len(ids)} ids are more than {at_most}; use a common prefix and expected_count")
@@ -80,17 +90,30 @@ def _items(name: str, value: object) -> Iterable[object]:
             return [value]
         try:
             return msgspec.json.decode(value, type=list[object])
-        except msgspec.DecodeError as error:
-            raise ParameterError(
-                name,
-                "is a list turned into text by a template; pass the XComArg itself (task.output), or set "
-                "render_template_as_native_obj=True on the DAG",
-            ) from error
+        except msgspec.DecodeError:
+            raise ParameterError(name, f"is a list {_MADE_TEXT}") from None
     if isinstance(value, Mapping):
         return [value]
     if isinstance(value, Iterable):
         return value
     raise ParameterError(name, f"{type(value).__name__} is neither text nor a list")
+
+
+def refuse_python_text(name: str, value: object) -> None:
+    """A template makes text of whatever it renders, and of a dict text that no JSON reader takes.
+
+    :raises ParameterError: ``value`` is the text of a Python dict or list, and no JSON.
+    """
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
+        return
+    with suppress(msgspec.DecodeError):
+        msgspec.json.decode(value)
+        return
+    try:
+        kind = type(ast.literal_eval(value)).__name__
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return
+    raise ParameterError(name, f"is a {kind} {_MADE_TEXT}, or use the filter tojson")
 
 
 def _id_of(name: str, item: object) -> str:

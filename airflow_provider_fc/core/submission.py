@@ -95,6 +95,8 @@ def start(
             started = yield from _attach(operation, error, context, watched=watched)
         if not (watched and started.ended_badly):
             return started
+        if attempt < attempts:
+            log.info("It has ended badly; attempt %d of %d follows", attempt + 1, attempts)
     if started is None:
         raise ParameterError("retries", f"{attempts} attempts are none")
     return started
@@ -106,7 +108,7 @@ def _attach(operation: Invoke, conflict: AlreadyExistsError, context: Context, *
     :raises AlreadyExistsError: there is no such record, and the conflict does not say that the id is in use.
     """
     invocation_id = operation.invocation_id or ""
-    log.info("Invocation %s was submitted before; attaching to it", invocation_id)
+    log.info("Invocation %s was submitted by an earlier try", invocation_id)
     lookup = GetInvocation(operation.function, invocation_id)
     found = yield from _found(lookup, context)
     if found is None and not (conflict.code or "").endswith("AlreadyExists"):

@@ -213,6 +213,20 @@ def test_a_payload_that_json_cannot_hold_is_refused_without_showing_it(emulator:
     assert not emulator.requests
 
 
+@pytest.mark.parametrize("text", ["{'key': 'cat.jpg', 'n': None}", "['a', True]"])
+def test_a_payload_that_a_template_turned_into_python_text_is_refused(
+    emulator: FunctionComputeEmulator, text: str
+) -> None:
+    with pytest.raises(ParameterError, match=r"payload: is a (dict|list) turned into text by a template.*tojson"):
+        run(operator(payload=text))
+    assert not emulator.requests
+
+
+@pytest.mark.parametrize("text", ['{"key": 1}', "{curly} text", "[note] to self", "{}", "{'half"])
+def test_other_text_is_sent_as_it_is(emulator: FunctionComputeEmulator, text: str) -> None:
+    assert run(operator(payload=text, wait_for_completion=False))["invocation_id"]
+
+
 def test_a_payload_that_is_too_large_is_explained(emulator: FunctionComputeEmulator) -> None:
     with pytest.raises(ApiError, match=r"EntityTooLarge.*128 KB, 256 KB on request; pass a reference"):
         run(operator(payload="x" * 200_000))
@@ -263,7 +277,7 @@ def test_a_derived_id_can_be_read() -> None:
         ({"invocation_id_prefix": "2026-"}, "invocation_id_prefix: '2026-' must begin with a letter or _"),
         ({"invocation_id_prefix": "x" * 110}, "invocation_id_prefix: 110 characters are too many"),
         ({"invocation_id_prefix": ""}, "invocation_id_prefix: '' would match every"),
-        ({"invocation_id_prefix": "a-", "invocation_id": "b"}, "invocation_id: and invocation_id_prefix are both"),
+        ({"invocation_id_prefix": "a-", "invocation_id": "b"}, "invocation_id: is given beside invocation_id_prefix"),
         ({"delay": 3601}, "delay: 3601 is out of range: 0 to 3600"),
     ],
 )

@@ -115,7 +115,7 @@ def left_behind(emulator: FunctionComputeEmulator, tmp_path_factory: pytest.Temp
 def test_the_run_did_what_it_was_to_do(left_behind: dict[str, str], emulator: FunctionComputeEmulator) -> None:
     assert {record.operation for record in emulator.requests} == {"List", "Invoke"}
     assert {200, 202, 403} <= {record.status for record in emulator.requests}
-    assert "All ended: 2 found" in left_behind["output"]
+    assert "Success: 2 found" in left_behind["output"]
     assert left_behind["output"].count("Signature") >= 2
     assert any(name.endswith(".db") for name in left_behind)
 

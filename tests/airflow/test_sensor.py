@@ -272,6 +272,26 @@ def test_a_poking_sensor_looks_no_sooner_than_the_server_asked_for(emulator: Fun
     assert len(emulator.requests) == 2  # the first look and the last
 
 
+@pytest.mark.parametrize("mode", ["poke", "deferred"])
+@pytest.mark.parametrize(("policy", "fields"), [("soft_fail", {}), ("never_fail", {"password": "wrong"})])
+def test_the_log_says_why_a_sensor_is_skipped(
+    emulator: FunctionComputeEmulator,
+    connection: Callable[..., str],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    mode: str,
+    policy: str,
+    fields: dict[str, str],
+) -> None:
+    add(emulator, "Running")
+    connection(**{**emulator.connection, **fields})
+
+    assert ending(sensor(mode, timeout=0.1, **{policy: True})) == "skip"
+    told = capfd.readouterr().out + caplog.text
+    assert "Skipping: " in told
+    assert ("Running 1" if policy == "soft_fail" else "HTTP 403") in told.partition("Skipping: ")[2]
+
+
 # Costs, counted at the emulator
 
 
@@ -354,7 +374,7 @@ BAD_INPUT = {
     "function_name missing": ({"function_name": None}, "function_name: is missing"),
     "function_name illegal": ({"function_name": "a b"}, "function_name: 'a b' is not a legal name"),
     "prefix empty": ({"invocation_id_prefix": ""}, "invocation_id_prefix: '' would match every invocation"),
-    "prefix rendered as None": ({"invocation_id_prefix": "None"}, "invocation_id_prefix: 'None' would match"),
+    "prefix rendered as None": ({"invocation_id_prefix": "None"}, "invocation_id_prefix: 'None' is what a template"),
     "neither": ({"invocation_id_prefix": None}, "invocation_id_prefix: is missing; give it or invocation_ids"),
     "no ids": ({"invocation_id_prefix": None, "invocation_ids": []}, "invocation_ids: is empty"),
     "naive time": ({"started_after": "2026-11-22T08:00:00"}, "started_after: .* has no time zone"),
@@ -384,6 +404,17 @@ def test_bad_input_is_named_with_its_fix(
     assert not emulator.requests
 
 
+@pytest.mark.parametrize("name", ["max_failed", "expected_count", "started_after"])
+def test_an_upstream_task_that_returns_nothing_switches_nothing_off(
+    emulator: FunctionComputeEmulator, name: str
+) -> None:
+    waiting = sensor(**{name: object()})
+    setattr(waiting, name, None)  # as Airflow does when it resolves the argument
+
+    with pytest.raises(ParameterError, match=f"{name}: has become None"):
+        waiting.execute(context())
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("parameters", [{"on_empty": "maybe"}, {"fc_conn_id": "nowhere"}], ids=str)
 def test_silent_fail_does_not_outlive_what_was_never_right(
@@ -394,7 +425,7 @@ def test_silent_fail_does_not_outlive_what_was_never_right(
 
 
 def test_both_a_prefix_and_ids_are_refused(emulator: FunctionComputeEmulator) -> None:
-    with pytest.raises(ParameterError, match="and invocation_ids are both given"):
+    with pytest.raises(ParameterError, match="is given beside invocation_ids; give one of the two"):
         sensor(invocation_id_prefix="job-", invocation_ids=["job-1"]).execute(context())
 
 

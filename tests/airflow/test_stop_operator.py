@@ -101,9 +101,8 @@ def test_a_refusal_is_an_error(emulator: FunctionComputeEmulator, connection: Ca
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({}, "invocation_ids: and invocation_id_prefix: give exactly one"),
-        ({"invocation_ids": ["a"], "invocation_id_prefix": "abc"}, "give exactly one"),
-        ({"invocation_ids": []}, "invocation_ids: is empty"),
+        ({}, "invocation_ids: or invocation_id_prefix must be given"),
+        ({"invocation_ids": ["a"], "invocation_id_prefix": "abc"}, "must be given, and not both"),
         ({"invocation_id_prefix": ""}, "would match every invocation"),
         ({"invocation_id_prefix": "ab"}, "'ab' is so short .* set allow_short_prefix=True"),
     ],
@@ -160,3 +159,9 @@ def test_durations_may_be_timedeltas(emulator: FunctionComputeEmulator) -> None:
     )
 
     assert emulator.state.status("resize", "job-1") == "Stopped"
+
+
+@pytest.mark.parametrize("nothing", [[], (), "[]"], ids=str)
+def test_no_ids_are_nothing_to_stop(emulator: FunctionComputeEmulator, nothing: Any) -> None:
+    assert stop(invocation_ids=nothing) == {"stopped": [], "already_finished": [], "not_found": []}
+    assert not emulator.requests

@@ -261,9 +261,13 @@ def test_a_prefix_is_made_legal(value: Any, prefix: str | None) -> None:
     assert parameters.id_prefix("prefix", value) == prefix
 
 
-@pytest.mark.parametrize("value", ["", " ", "None", "\n"])
+@pytest.mark.parametrize("value", ["", " ", "\n"])
 def test_a_prefix_that_would_match_everything_is_refused(value: str) -> None:
     assert "would match every invocation" in problem(parameters.id_prefix, value)
+
+
+def test_a_prefix_that_a_template_found_nothing_for_is_refused() -> None:
+    assert "'None' is what a template renders when it finds nothing" in problem(parameters.id_prefix, "None")
 
 
 @pytest.mark.parametrize("value", [5, b"job-", ["job-"]], ids=str)
