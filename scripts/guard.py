@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 PATIENCE = 10.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -49,6 +50,23 @@ class Group:
                 time.sleep(0.1)
             os.killpg(self.id, signal.SIGKILL)
         self.reap()
+        self.end_orphans(give_up + PATIENCE)
+
+    def end_orphans(self, give_up: float) -> None:
+        """End what has left the group and is ours now that its parent has ended, as Airflow's task processes are."""
+        while (orphans := children()) and time.monotonic() < give_up:
+            for pid in orphans:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.1)
+            self.reap()
+
+
+def children() -> list[int]:
+    """Our own, adopted ones among them; none where this is not Linux."""
+    with suppress(OSError):
+        return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    return []
 
 
 def main(command: list[str]) -> int:
