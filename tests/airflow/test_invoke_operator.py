@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import TaskInstance, fire
 
-from airflow_provider_fc import operators
 from airflow_provider_fc.core import wait
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
@@ -30,6 +29,8 @@ from airflow_provider_fc.core.errors import (
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.core.submission import TaskKey
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+from airflow_provider_fc.execution import invoke
+from airflow_provider_fc.execution.invoke import InvokeExecution
 from airflow_provider_fc.hooks import FunctionComputeHook
 from airflow_provider_fc.operators import DEFAULT_FIELDS, FunctionComputeInvokeOperator
 
@@ -106,7 +107,7 @@ def unreadable(
     emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Any]:
     """What a trigger sends of an invocation whose record can then not be read."""
-    monkeypatch.setattr(operators, "_RECORD_SECONDS", 0)
+    monkeypatch.setattr(invoke, "_RECORD_SECONDS", 0)
     lives(emulator, "Succeeded")
     with pytest.raises(TaskDeferred) as deferred:
         operator(deferrable=True).execute({"ti": TaskInstance(max_tries=2)})
@@ -495,7 +496,7 @@ def test_durations_may_be_timedeltas_or_text(emulator: FunctionComputeEmulator, 
 def test_a_function_that_keeps_no_records_is_not_waited_for_until_the_timeout(
     emulator: FunctionComputeEmulator, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operators, "_VISIBLE_SECONDS", 0.2)
+    monkeypatch.setattr(invoke, "_VISIBLE_SECONDS", 0.2)
     emulator.add_faults([{"action": "status", "status": 404, "code": "AsyncTaskNotFound", "operation": "Get"}])
 
     with pytest.raises(InvocationsLostError, match=r"was accepted, but there is no record of it.*task mode"):
@@ -554,7 +555,8 @@ def test_killing_after_the_end_is_no_error(emulator: FunctionComputeEmulator, st
     if status:
         emulator.add_invocations([{"function": "resize", "id": "mine", "statuses": [status]}])
     made = operator(invocation_id="mine")
-    made._submitted = "mine"
+    made._execution = InvokeExecution(made)
+    made._execution._submitted = "mine"
 
     made.on_kill()
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_fc import events
 from airflow_provider_fc._compat import before_execution_timeout
 from airflow_provider_fc.core.errors import AccessDeniedError, TriggerError, from_fields
-from airflow_provider_fc.hooks import FunctionComputeHook
+from airflow_provider_fc.execution.common import ConnectedTask, hook_of
 
 if TYPE_CHECKING:
     from airflow_provider_fc.core.batch import Outcome
@@ -26,13 +26,6 @@ _BACKSTOP_SECONDS = 90
 _FIRST_PAUSE = 2.0
 
 
-class WaitingTask(Protocol):
-    """What our waiting sensors and operators have in common."""
-
-    fc_conn_id: str
-    region_id: str | None
-
-
 def deferred_seconds(timeout: float, execution_timeout: timedelta | None) -> float:
     """How long a deferred wait may last: ``timeout``, or ``execution_timeout`` if that is shorter."""
     if execution_timeout is None:
@@ -41,7 +34,7 @@ def deferred_seconds(timeout: float, execution_timeout: timedelta | None) -> flo
 
 
 def deferral(
-    task: WaitingTask, trigger: type[FunctionComputeInvocationsTrigger], wait: Wait, **more: Any
+    task: ConnectedTask, trigger: type[FunctionComputeInvocationsTrigger], wait: Wait, **more: Any
 ) -> TaskDeferred:
     """What to raise in order to hand a wait over to a trigger.
 
@@ -85,7 +78,7 @@ def read_event(payload: object) -> events.Event:
     return event
 
 
-def wait_here(task: WaitingTask, wait: Wait) -> Outcome:
+def wait_here(task: ConnectedTask, wait: Wait) -> Outcome:
     """Wait on this worker, with the connection's new keys when it gets new ones meanwhile.
 
     :raises FunctionComputeError: a permanent error.
@@ -93,7 +86,7 @@ def wait_here(task: WaitingTask, wait: Wait) -> Outcome:
     pause = min(wait.schedule.poll_interval, _FIRST_PAUSE)
     refused = None
     while True:
-        with FunctionComputeHook(task.fc_conn_id, task.region_id) as hook:
+        with hook_of(task) as hook:
             if refused is not None and hook.settings.auth == refused[0]:
                 raise refused[1]
             try:

@@ -1,0 +1,229 @@
+"""Executes the invoke operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_fc._compat import note, recall
+from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core.batch import Batch, Failure
+from airflow_provider_fc.core.calls import get_operation, invoke_operation, stop_operation
+from airflow_provider_fc.core.errors import (
+    AlreadyExistsError,
+    FunctionComputeError,
+    InvocationsFailedError,
+    InvocationsLostError,
+    ParameterError,
+    TriggerError,
+    WaitTimeoutError,
+)
+from airflow_provider_fc.core.invocations import Invocation
+from airflow_provider_fc.core.stopping import stop
+from airflow_provider_fc.core.submission import Started, TaskKey, look_up, start
+from airflow_provider_fc.core.wait import Schedule, Wait
+from airflow_provider_fc.core.watch_ids import watch
+from airflow_provider_fc.execution.common import function_of_task, hook_of
+from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, read_event, wait_here
+from airflow_provider_fc.fields import DEFAULT_FIELDS
+from airflow_provider_fc.links import push_link
+from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fc.core.api import FunctionRef
+    from airflow_provider_fc.core.operations import Invoke
+    from airflow_provider_fc.hooks import FunctionComputeHook
+    from airflow_provider_fc.operators import FunctionComputeInvokeOperator
+
+_GENERATION = "fc_generation"
+_KILL_SECONDS = 20
+_VISIBLE_SECONDS = 300
+_RECORD_SECONDS = 60
+
+
+class InvokeExecution:
+    """One execution of the operator in one process; it knows what it has submitted, so that a kill can stop it."""
+
+    def __init__(self, task: FunctionComputeInvokeOperator) -> None:
+        self.task = task
+        self._submitted: str | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Submit, then wait here or defer.
+
+        :raises FunctionComputeError: it could not be started, or it ended badly.
+        """
+        task = self.task
+        schedule = self._schedule(context) if task.wait_for_completion else None
+        with hook_of(task) as hook:
+            function = function_of_task(task, hook)
+            push_link(context, hook.settings, function)
+            started = self._start(hook, function, context)
+            if schedule is None:
+                return self._submission(started)
+            wait = self._wait(hook, function, started.invocation_id, schedule)
+        if started.found is not None and started.found.is_terminal:
+            return self._result(started.found)
+        if task.deferrable:
+            raise deferral(task, FunctionComputeInvocationTrigger, wait, cancel_on_kill=task.cancel_on_kill)
+        outcome = wait_here(task, wait)
+        return self._judge(started.invocation_id, outcome.kind.value, outcome.reason)
+
+    def complete(self, event: object) -> dict[str, Any]:
+        """Turn the trigger's event into the task's result."""
+        read = read_event(event)
+        if read.invocation_id is None:
+            raise TriggerError("the trigger did not say which invocation has ended")
+        return self._judge(read.invocation_id, read.kind, read.message)
+
+    def kill(self) -> None:
+        """Stop the invocation that this task has started."""
+        task = self.task
+        if not (task.cancel_on_kill and self._submitted):
+            return
+        try:
+            with hook_of(task) as hook:
+                operation = stop_operation(function_of_task(task, hook), self._submitted)
+                limit = datetime.now(UTC) + timedelta(seconds=_KILL_SECONDS)
+                result = hook.client.run(stop(operation, hook.client.context.until(limit)))
+        except Exception as error:  # noqa: BLE001 - Airflow 2 calls this in a signal handler: an error would undo the kill
+            task.log.warning("Invocation %s could not be stopped: %s", self._submitted, error)
+            return
+        task.log.info("The task was killed; invocation %s: %s", self._submitted, result)
+
+    def _start(self, hook: FunctionComputeHook, function: FunctionRef, context: Context) -> Started:
+        task = self.task
+        generation = self._generation(context)
+        try_number = context["ti"].try_number
+        first_try = try_number == generation
+        # Clearing a running task adds a try that retries= does not count.
+        attempts = max(task.retries or 0, try_number - generation) + 1
+        conversation = start(
+            self._operation_for(function, context, generation),
+            attempts if task.invocation_id is None else 1,  # FC accepts an id of the author's own once
+            hook.client.context,
+            watched=task.wait_for_completion,
+            first_try=first_try,
+        )
+        try:
+            started = hook.client.run(conversation)
+        except AlreadyExistsError as error:
+            submitted, self._submitted = self._submitted, None  # somebody else's: a kill must not stop it
+            if not first_try:
+                raise
+            # No retry: it would find an earlier try, this one, and take the stranger's invocation for that one's.
+            invocation_id = submitted or parameters.invocation_id("invocation_id", task.invocation_id)
+            raise AirflowFailException(
+                f"Invocation id {invocation_id} is in use, but this task has submitted nothing yet: another task, run "
+                f"or Airflow has it, and it is left alone. Set invocation_id_prefix, or an invocation_id of this "
+                f"task's own. {error}"
+            ) from error
+        self._submitted = started.invocation_id
+        task.log.info(
+            "Invocation %s of %s [request id %s]", started.invocation_id, task.function_name, started.request_id
+        )
+        return started
+
+    def _generation(self, context: Context) -> int:
+        """Find the first try since the last clear, by the formula that Airflow uses for rescheduled sensors.
+
+        An earlier try has noted it, where Airflow can keep it: ``retries`` may have been changed since then.
+        """
+        max_tries: int = context["ti"].max_tries or 0
+        noted = (recall(context, _GENERATION) or "").split()
+        if len(noted) == 2 and noted[0] == str(max_tries):
+            return int(noted[1])
+        generation = max_tries - (self.task.retries or 0) + 1
+        note(context, _GENERATION, f"{max_tries} {generation}")
+        return generation
+
+    def _operation_for(self, function: FunctionRef, context: Context, generation: int) -> Callable[[int], Invoke]:
+        task = self.task
+        parameters.refuse_python_text("payload", task.payload)
+        prefix = parameters.id_prefix("invocation_id_prefix", task.invocation_id_prefix)
+        if prefix is not None and task.invocation_id is not None:
+            raise ParameterError("invocation_id", "is given beside invocation_id_prefix; give one of the two")
+        ti = context["ti"]
+        key = TaskKey(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, generation)
+
+        def operation(attempt: int) -> Invoke:
+            if task.invocation_id is None:
+                # Before it is sent: a kill must find it even when the answer has not come yet.
+                invocation_id = self._submitted = key.invocation_id(prefix, attempt)
+            else:
+                # An id that others may use as well is this task's only once FC has accepted it.
+                invocation_id = parameters.invocation_id("invocation_id", task.invocation_id)
+            return invoke_operation(function, task.payload, invocation_id=invocation_id, delay=task.delay)
+
+        return operation
+
+    def _submission(self, started: Started) -> dict[str, Any]:
+        """Say what is known without waiting."""
+        found = started.found or Invocation(
+            invocation_id=started.invocation_id,
+            status="Enqueued",  # where every accepted invocation begins
+            function_name=self.task.function_name,
+            request_id=started.request_id,
+        )
+        return found.to_dict(DEFAULT_FIELDS)
+
+    def _schedule(self, context: Context) -> Schedule:
+        """Check the durations, before anything is submitted."""
+        began_at = getattr(context["ti"], "start_date", None) or datetime.now(UTC)
+        poll_interval = parameters.interval("poll_interval", self.task.poll_interval)
+        return Schedule(poll_interval, began_at + timedelta(seconds=self._seconds()))
+
+    def _seconds(self) -> float:
+        """Tell how long to wait. Airflow itself ends a blocking task at its ``execution_timeout``."""
+        timeout = parameters.seconds("timeout", self.task.timeout)
+        return deferred_seconds(timeout, self.task.execution_timeout) if self.task.deferrable else timeout
+
+    def _wait(self, hook: FunctionComputeHook, function: FunctionRef, invocation_id: str, schedule: Schedule) -> Wait:
+        delay = parameters.whole_number("delay", self.task.delay, at_least=0) or 0
+        batch = Batch.from_parameters(
+            function, invocation_ids=[invocation_id], visible_within=float(_VISIBLE_SECONDS + delay)
+        )
+        return Wait(watch(batch, datetime.now(UTC)), schedule, hook.client.context)
+
+    def _judge(self, invocation_id: str, kind: str, reason: str) -> dict[str, Any]:
+        """Give the result of a wait that has ended in whatever way."""
+        if kind in ("success", "failed"):
+            return self._result(self._record(invocation_id, succeeded=kind == "success"))
+        if kind == "timeout":
+            raise WaitTimeoutError(
+                f"Invocation {invocation_id} of {self.task.function_name} has not ended within {self._seconds():g} s "
+                f"({reason}); it goes on, and a retry watches it again"
+            )
+        raise InvocationsLostError(reason)
+
+    def _record(self, invocation_id: str, *, succeeded: bool) -> Invocation:
+        """Read the record of an invocation whose end is known; failing to read it does not change that."""
+        task = self.task
+        with hook_of(task) as hook:
+            operation = get_operation(function_of_task(task, hook), invocation_id)
+            try:
+                return hook.client.run(look_up(operation, hook.client.context, seconds=_RECORD_SECONDS))
+            except FunctionComputeError as error:
+                if task.include_return_payload or not succeeded:
+                    raise  # a retry reads it again
+                task.log.warning("Invocation %s has succeeded, but its record cannot be read: %s", invocation_id, error)
+                return Invocation(invocation_id=invocation_id, status="Succeeded", function_name=task.function_name)
+
+    def _result(self, found: Invocation) -> dict[str, Any]:
+        """Dump the invocation; a bad end raises."""
+        if found.status != "Succeeded":
+            raise InvocationsFailedError(f"{Failure.of(found)}{self._what_a_retry_does()}")
+        return found.to_dict((*DEFAULT_FIELDS, *(["return_payload"] if self.task.include_return_payload else [])))
+
+    def _what_a_retry_does(self) -> str:
+        if self.task.invocation_id is None:
+            return ""
+        return (
+            "; a retry cannot start it again, because FC accepts an invocation_id once: leave invocation_id out to let "
+            "each attempt have its own"
+        )

@@ -1,0 +1,44 @@
+"""Executes the list operator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core.bounded import Bounds, Rows, collect
+from airflow_provider_fc.execution.common import function_of_task, hook_of
+from airflow_provider_fc.links import push_link
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fc.hooks import FunctionComputeHook
+    from airflow_provider_fc.operators import FunctionComputeListInvocationsOperator
+
+
+def execute(task: FunctionComputeListInvocationsOperator, context: Context) -> list[dict[str, Any]]:
+    """List, push the summary, and return the rows."""
+    with hook_of(task) as hook:
+        push_link(context, hook.settings, function_of_task(task, hook))
+        result = _collect(task, hook)
+    task.log.info("%d invocations listed%s", len(result.rows), ", more were there" if result.truncated else "")
+    context["ti"].xcom_push(key="summary", value=result.summary())
+    return result.rows
+
+
+def _collect(task: FunctionComputeListInvocationsOperator, hook: FunctionComputeHook) -> Rows:
+    fields = parameters.fields("fields", task.fields)
+    bounds = Bounds.from_parameters(task.limit, task.max_items, task.max_bytes, task.on_overflow)
+    items = hook.list_invocations(
+        task.function_name,
+        service_name=task.service_name,
+        qualifier=task.qualifier,
+        invocation_id_prefix=task.invocation_id_prefix,
+        statuses=task.statuses,
+        started_after=task.started_after,
+        started_before=task.started_before,
+        order=task.order,
+        include_payload="payload" in fields,
+        limit=bounds.most_needed,
+    )
+    return collect(items, fields, bounds)

@@ -1,0 +1,190 @@
+"""Executes the sensor: sets up its wait, polls once, defers, and concludes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturnValue
+
+from airflow_provider_fc._compat import first_reschedule_date, note, recall
+from airflow_provider_fc.core import errors
+from airflow_provider_fc.core.batch import Batch, Kind, Outcome, Summary
+from airflow_provider_fc.core.errors import ConnectionNotFoundError, FunctionComputeError, ParameterError
+from airflow_provider_fc.core.explain import explain
+from airflow_provider_fc.core.wait import Schedule, Wait
+from airflow_provider_fc.core.watch_ids import watch
+from airflow_provider_fc.execution.common import function_of_task, hook_of
+from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, read_event
+from airflow_provider_fc.links import push_link
+from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_fc.events import Event
+    from airflow_provider_fc.hooks import FunctionComputeHook
+    from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
+
+_FIRST_POLL_SECONDS = 30
+_EXPLAIN_SECONDS = 30
+_LIVE_STATUS = "fc_live_status"
+_LONG_WAIT = timedelta(days=6)
+_ERRORS: dict[Kind, type[FunctionComputeError]] = {
+    Kind.FAILED: errors.InvocationsFailedError,
+    Kind.LOST: errors.InvocationsLostError,
+    Kind.EMPTY: errors.NoInvocationsError,
+}
+
+
+class SensorExecution:
+    """One process's part of a sensor's wait; in poke mode it holds the wait between two polls."""
+
+    def __init__(self, sensor: FunctionComputeInvocationsSensor) -> None:
+        self.sensor = sensor
+        self._wait: Wait | None = None
+
+    def first_poll_or_defer(self, context: Context) -> dict[str, Any]:
+        """Poll once, cheaply; what has not ended yet is handed over to a trigger.
+
+        :raises FunctionComputeError: the batch ended badly, or a permanent error.
+        """
+        with hook_of(self.sensor) as hook:
+            wait = self._start(hook, context)
+            limit = min(wait.schedule.deadline, datetime.now(UTC) + timedelta(seconds=_FIRST_POLL_SECONDS))
+            outcome = hook.client.run(wait.first_look(hook.client.context.until(limit)))
+        if outcome is not None and outcome.decided:
+            return self._conclude(outcome)
+        raise deferral(self.sensor, FunctionComputeInvocationsTrigger, wait)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Poll once. Transient errors are logged and count as not done.
+
+        :raises FunctionComputeError: the batch ended badly, or a permanent error.
+        """
+        with hook_of(self.sensor) as hook:
+            try:
+                _ = hook.settings
+            except ConnectionNotFoundError as error:
+                if not self._has_begun(context):
+                    raise
+                # It could be read before; Airflow says the same of a secrets backend that fails for a moment.
+                self.sensor.log.warning("Could not look, the wait goes on: %s", error)
+                return PokeReturnValue(False)
+            if self._wait is None:
+                self._wait = self._start(hook, context)
+            outcome = self._poll(hook, self._wait, context)
+        if outcome is None or not outcome.decided:
+            return PokeReturnValue(False)
+        return PokeReturnValue(True, self._conclude(outcome))
+
+    def complete(self, event: object) -> dict[str, Any]:
+        """Turn the trigger's event into the task's result."""
+        return self._conclude_event(read_event(event))
+
+    def next_poke_interval(self, interval: float) -> float:
+        """Stretch Airflow's interval while the server is throttled, and cut it at the deadline."""
+        if self._wait is None:
+            return interval
+        left = (self._wait.schedule.deadline - datetime.now(UTC)).total_seconds()
+        return max(min(self._wait.pace.slowed(interval), left), 0.0)
+
+    @property
+    def last_known(self) -> str:
+        return f"last known: {self._wait.watch.known if self._wait else 'nothing'}"
+
+    def _poll(self, hook: FunctionComputeHook, wait: Wait, context: Context) -> Outcome | None:
+        """Poll; in reschedule mode with the live status of the poll before, which was another process."""
+        if not self.sensor.reschedule:
+            return hook.client.run(wait.poke(hook.client.context))
+        wait.watch.hint = known = recall(context, _LIVE_STATUS)
+        outcome = hook.client.run(wait.poke(hook.client.context))
+        if wait.watch.hint is not None and wait.watch.hint != known:
+            note(context, _LIVE_STATUS, wait.watch.hint)
+        return outcome
+
+    def _batch(self, hook: FunctionComputeHook) -> Batch:
+        sensor = self.sensor
+        for name, given in sensor.given.items():
+            if given and getattr(sensor, name) is None:
+                raise ParameterError(name, "has become None: the task or template that it comes from gave nothing")
+        return Batch.from_parameters(
+            function_of_task(sensor, hook),
+            invocation_id_prefix=sensor.invocation_id_prefix,
+            invocation_ids=sensor.invocation_ids,
+            started_after=sensor.started_after,
+            expected_count=sensor.expected_count,
+            settle_seconds=sensor.settle_seconds,
+            on_empty=sensor.on_empty,
+            success_statuses=sensor.success_statuses,
+            max_failed=sensor.max_failed,
+            fail_fast=sensor.fail_fast,
+        )
+
+    def _start(self, hook: FunctionComputeHook, context: Context) -> Wait:
+        """Check the parameters and set up the wait."""
+        sensor = self.sensor
+        batch = self._batch(hook)
+        push_link(context, hook.settings, batch.function)
+        began_at = self._began_at(context)
+        if sensor.timeout > _LONG_WAIT.total_seconds():
+            sensor.log.warning(
+                "timeout is %.1f days, but Function Compute keeps records for 7: give expected_count or "
+                "invocation_ids, so that an expired record cannot be taken for none",
+                sensor.timeout / 86_400,
+            )
+        schedule = Schedule(
+            poll_interval=sensor.poke_interval,
+            deadline=began_at + timedelta(seconds=self._seconds_to_wait()),
+            exponential_backoff=bool(sensor.exponential_backoff),
+            max_wait=sensor.max_wait.total_seconds() if sensor.max_wait else None,
+            silent_fail=sensor.tolerates_errors,
+        )
+        return Wait(watch(batch, began_at), schedule, hook.client.context)
+
+    def _began_at(self, context: Context) -> datetime:
+        """Tell when this try began; in reschedule mode the first try since the last clear, as Airflow counts there."""
+        sensor = self.sensor
+        ti = context.get("ti")
+        began_at = first_reschedule_date(sensor, context) if sensor.reschedule and not sensor.deferrable else None
+        return began_at or getattr(ti, "start_date", None) or datetime.now(UTC)
+
+    def _has_begun(self, context: Context) -> bool:
+        """Tell whether an earlier poll of this wait, maybe in another process, has found the connection."""
+        return self._wait is not None or (
+            self.sensor.reschedule and first_reschedule_date(self.sensor, context) is not None
+        )
+
+    def _seconds_to_wait(self) -> float:
+        sensor = self.sensor
+        if sensor.deferrable:
+            return deferred_seconds(float(sensor.timeout), sensor.execution_timeout)
+        if sensor.execution_timeout is None or sensor.reschedule:
+            return float(sensor.timeout)
+        return min(float(sensor.timeout), sensor.execution_timeout.total_seconds())
+
+    def _conclude(self, outcome: Outcome) -> dict[str, Any]:
+        """Return the summary of a success; everything else raises."""
+        if outcome.kind is Kind.SUCCESS and outcome.summary is not None:
+            return outcome.summary.to_dict()
+        if outcome.kind is Kind.TIMEOUT:
+            raise AirflowSensorTimeout(f"Timed out waiting for {self.sensor.what()}: {outcome.reason}")
+        raise _ERRORS.get(outcome.kind, errors.TriggerError)(outcome.reason)
+
+    def _conclude_event(self, event: Event) -> dict[str, Any]:
+        summary = None if event.summary is None else Summary.from_event(event.summary)
+        reason = event.message
+        if event.kind == "failed" and summary is not None:
+            reason = self._failure_reason(summary, otherwise=reason)
+        self.sensor.log.info("%s: %s", event.kind.capitalize(), reason)
+        return self._conclude(Outcome(Kind(event.kind), reason, summary))
+
+    def _failure_reason(self, summary: Summary, otherwise: str) -> str:
+        """Fetch the error texts, which events leave out. Whatever goes wrong here, the verdict stands."""
+        try:
+            with hook_of(self.sensor) as hook:
+                limit = datetime.now(UTC) + timedelta(seconds=_EXPLAIN_SECONDS)
+                return hook.client.run(explain(self._batch(hook), summary, hook.client.context.until(limit)))
+        except Exception as error:  # noqa: BLE001 - the connection may be gone by now, in any of Airflow's ways
+            self.sensor.log.warning("The error texts could not be fetched: %s", error)
+            return otherwise
