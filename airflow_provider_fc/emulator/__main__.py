@@ -61,7 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         default=9000,
         help="port to listen on, 0 for a free one (default: %(default)s)",
     )
-    add("--functions", metavar="FILE.py", help="every public `def f(event: bytes, context)` in it is a function")
+    add(
+        "--functions",
+        metavar="FILE.py[:HANDLER[=NAME],...]",
+        action="append",
+        help="every public `def f(event: bytes, context)` of the file, or the named ones; can be repeated",
+    )
     add("--scenario", metavar="FILE.json", help="invocations, lives of functions, switches and faults to begin with")
     add("--state", metavar="FILE", help="keep invocations in this file over restarts")
     add("--access-key-id", default=ACCESS_KEY_ID, help="the only valid one (default: %(default)s)")

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import ast
+import logging
+import re
+import symtable
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-# A callable of a module, or the life of a function nobody executes.
-Functions = Mapping[str, "Callable[..., Any] | Mapping[str, Any]"]
+# A callable of a module, "FILE.py:handler", or the life of a function nobody executes.
+Functions = Mapping[str, "Callable[..., Any] | str | Mapping[str, Any]"]
+
+# The rule of the service; `service$function` is a function of FC 2.0 that has moved to FC 3.0.
+_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_-]{0,127}\$)?[A-Za-z_][A-Za-z0-9_-]{0,127}")
+_CHOICE = re.compile(r"(?P<file>.+\.py):(?P<handlers>[^/\\]+)")
+_log = logging.getLogger(__name__)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -21,55 +29,105 @@ class Target(msgspec.Struct, frozen=True):
     module: str = ""
     file: str = ""
 
+    @property
+    def handler(self) -> str:
+        """The handler as the service spells it: file and callable, as in ``index.handler``."""
+        return f"{Path(self.file).stem if self.file else self.module}.{self.name}"
 
-def targets_in_file(path: str | Path) -> dict[str, Target]:
-    """Every public top-level ``def f(event, context)`` of a file.
 
-    :raises ValueError: the file has none, or one that cannot be called like that.
+def read_functions(
+    source: str | Path | Iterable[str | Path] | Functions | None,
+) -> tuple[dict[str, Target], dict[str, Any]]:
+    """Read what a user passed as ``functions``: callables by name, and lives by name.
+
+    :raises ValueError: something in it cannot be a function.
     """
-    file = Path(path).resolve()
-    tree = ast.parse(file.read_bytes(), filename=str(path))
-    found = {}
-    for node in tree.body:
-        if isinstance(node, ast.AsyncFunctionDef) and _is_handler(node):
-            raise ValueError(f"{path}: {node.name} is an async def; a function is a plain def")
-        if isinstance(node, ast.FunctionDef) and _is_handler(node):
-            found[node.name] = Target(node.name, file=str(file))
-    if not found:
-        raise ValueError(f"{path}: no function found; write `def name(event: bytes, context):` at the top level")
-    return found
+    found: list[tuple[str, Target]] = []
+    lives: dict[str, Any] = {}
+    if isinstance(source, Mapping):
+        for name, one in source.items():
+            if callable(one) or isinstance(one, str):
+                found.append((name, _target(name, one)))
+            else:
+                lives[name] = one
+    elif source is not None:
+        files = [source] if isinstance(source, str | Path) else source
+        found = [pair for one in files for pair in _targets_in(str(one))]
+    for name in [*lives, *(name for name, _ in found)]:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot be a function's name; it must match [A-Za-z_][A-Za-z0-9_-]*")
+    targets = dict(found)
+    if len(targets) < len(found):
+        names = [name for name, _ in found]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"two functions are named {twice!r}; name one of them otherwise, as in FILE.py:handler=name")
+    return targets, lives
 
 
-def _is_handler(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Public, and callable with exactly the two arguments; a helper with others is no function."""
+def _targets_in(text: str) -> list[tuple[str, Target]]:
+    """Read ``FILE.py``, for all its handlers, or ``FILE.py:handler=name,...``."""
+    choice = None if Path(text).exists() else _CHOICE.fullmatch(text)
+    if choice is None:
+        return _all_in(text)
+    pairs = [part.strip().partition("=") for part in choice["handlers"].split(",")]
+    return [(name or handler, _one_in(choice["file"], handler)) for handler, _, name in pairs]
+
+
+def _all_in(path: str) -> list[tuple[str, Target]]:
+    """Take every public definition that can be called as a handler, and say which cannot."""
+    public = {name: problem for name, problem in _definitions(path).items() if not name.startswith("_")}
+    others = "; ".join(f"{name} {problem}" for name, problem in public.items() if problem)
+    names = [name for name, problem in public.items() if not problem]
+    if not names:
+        detail = f" ({others})" if others else ""
+        raise ValueError(
+            f"{path}: no function found; write `def name(event: bytes, context):` at the top level{detail}"
+        )
+    if others:
+        _log.warning("%s: helpers that are no functions: %s", path, others)
+    return [(name, Target(name, file=str(Path(path).resolve()))) for name in names]
+
+
+def _one_in(path: str, handler: str) -> Target:
+    """Take the handler somebody asks for: it may also be private, or come from an assignment or an import."""
+    definitions = _definitions(path)
+    if problem := definitions.get(handler):
+        raise ValueError(f"{path}: {handler} {problem}; write `def {handler}(event: bytes, context):`")
+    if handler not in symtable.symtable(Path(path).read_text(), path, "exec").get_identifiers():
+        handlers = ", ".join(name for name, problem in definitions.items() if not problem) or "none"
+        raise ValueError(f"{path} has no handler {handler!r}; it has {handlers}")
+    return Target(handler, file=str(Path(path).resolve()))
+
+
+def _definitions(path: str) -> dict[str, str]:
+    """Map each top-level def to what keeps it from being called as (event, context); to nothing if it can be."""
+    tree = ast.parse(Path(path).read_bytes(), filename=path)
+    return {node.name: _problem(node) for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def _problem(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    if isinstance(node, ast.AsyncFunctionDef):
+        return "is an async def"
     arguments = node.args
     positional = len(arguments.posonlyargs) + len(arguments.args)
-    needs_names = any(default is None for default in arguments.kw_defaults)
-    takes_two = positional >= 2 or arguments.vararg is not None
     required = positional - len(arguments.defaults)
-    return not node.name.startswith("_") and takes_two and required <= 2 and not needs_names
+    if required > 2 or any(default is None for default in arguments.kw_defaults):
+        return "needs more than (event, context)"
+    return "" if positional >= 2 or arguments.vararg else "takes less than (event, context)"
 
 
-def target_of(name: str, function: Callable[..., Any]) -> Target:
-    """Where a worker finds a callable this process has at hand.
-
-    :raises ValueError: only this process has it.
-    """
+def _target(name: str, function: Callable[..., Any] | str) -> Target:
+    """Find what a mapping names; a callable must be one that a worker process can import, too."""
+    if isinstance(function, str):
+        choice = _CHOICE.fullmatch(function)
+        if choice is None:
+            raise ValueError(f"function {name!r}: {function!r} is not 'FILE.py:handler', a callable or a life")
+        return _one_in(choice["file"], choice["handlers"])
     module, attribute = getattr(function, "__module__", ""), getattr(function, "__qualname__", "")
     if module == "__main__" or getattr(sys.modules.get(module), attribute, None) is not function:
         raise ValueError(
             f"function {name!r}: worker processes import it by name, so it must be a top-level def of an importable "
-            f"module, not {attribute or function!r} of {module or 'nowhere'}; or give the path of a file"
+            f"module, not {attribute or function!r} of {module or 'nowhere'}; or give 'FILE.py:handler'"
         )
     # A test module that pytest loaded by its path is known by a name nobody else can import.
     return Target(attribute, module=module, file=getattr(sys.modules[module], "__file__", None) or "")
-
-
-def read_functions(source: str | Path | Functions | None) -> tuple[dict[str, Target], dict[str, Any]]:
-    """What a user passed as ``functions``: callables by name, and lives by name."""
-    if source is None:
-        return {}, {}
-    if not isinstance(source, Mapping):
-        return targets_in_file(source), {}
-    lives = {name: one for name, one in source.items() if not callable(one)}
-    return {name: target_of(name, one) for name, one in source.items() if callable(one)}, lives

@@ -41,8 +41,9 @@ class FunctionComputeEmulator:
     """A Function Compute on this machine; it listens from its creation until ``close()`` or the end of its ``with``.
 
     :param port: 0 takes a free one; a taken one is an ``OSError`` at once.
-    :param functions: a file whose public ``def f(event, context)`` become functions, or a mapping of names to callables
-        (top-level ones of an importable module) and to lives, as in a scenario.
+    :param functions: a file whose public ``def f(event, context)`` become functions; ``FILE.py:handler=name`` for some
+        of them; a list of these; or a mapping of names to ``FILE.py:handler``, to callables (top-level ones of an
+        importable module) and to lives, as in a scenario.
     :param scenario: a scenario file, or what would be in one.
     :param state_file: keeps invocations over restarts. One that holds some already wins over a scenario's invocations.
     :param access_key_id: with ``access_key_secret`` the only valid key pair.
@@ -59,7 +60,7 @@ class FunctionComputeEmulator:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        functions: str | Path | Functions | None = None,
+        functions: str | Path | Iterable[str | Path] | Functions | None = None,
         scenario: str | Path | Mapping[str, Any] | Scenario | None = None,
         state_file: str | Path | None = None,
         access_key_id: str = ACCESS_KEY_ID,
@@ -105,7 +106,14 @@ class FunctionComputeEmulator:
             self.endpoint = _origin(*listener.getsockname()[:2])
             self._extra = {"region_id": region, "account_id": account_id}
             if targets:
-                pool = WorkerPool(self.state, targets, workers=workers, region=region, account_id=account_id)
+                pool = WorkerPool(
+                    self.state,
+                    targets,
+                    workers=workers,
+                    region=region,
+                    account_id=account_id,
+                    credentials=lambda: self.app.credentials,
+                )
                 opened.enter_context(closing(pool))
             opened.enter_context(closing(_Listener(self.app, listener)))
             self._opened = opened.pop_all()

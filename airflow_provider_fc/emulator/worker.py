@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -17,25 +18,10 @@ from typing import Any
 
 import msgspec
 
+from airflow_provider_fc.emulator.context import Context
 from airflow_provider_fc.emulator.functions import Target
 
 RETURN_LIMIT = 1024 * 1024
-
-
-class Context(msgspec.Struct, frozen=True):
-    """The second argument of every function.
-
-    :param attempt: 1 for the first execution of an invocation.
-    """
-
-    function_name: str
-    service_name: str
-    qualifier: str
-    request_id: str
-    invocation_id: str
-    attempt: int
-    region: str
-    account_id: str
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -53,12 +39,15 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def main(descriptor: int) -> None:
     """Take tasks from a socket, one line each, and answer each with the line of its outcome."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s [%(levelname)s] %(message)s")
     connection = socket.socket(fileno=descriptor)
     tasks: SimpleQueue[Task] = SimpleQueue()
     threading.Thread(target=_receive, args=[connection, tasks], daemon=True).start()
     worker = os.getpid()
     while True:
-        outcome = execute(tasks.get())
+        task = tasks.get()
+        _set_environment(task.context.environment)
+        outcome = execute(task)
         if os.getpid() != worker:
             os._exit(bool(outcome.error))  # a fork by the function came back from it too: the answer is not its to give
         connection.sendall(msgspec.json.encode(outcome) + b"\n")
@@ -70,6 +59,13 @@ def _receive(connection: socket.socket, tasks: SimpleQueue[Task]) -> None:
             tasks.put(msgspec.json.decode(line, type=Task))
     # The emulator is gone, however it ended: nobody wants what is being executed, nor what that has started.
     os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _set_environment(variables: Mapping[str, str]) -> None:
+    for name, value in variables.items():
+        os.environ[name] = value
+        if not value:
+            del os.environ[name]  # of the invocation before
 
 
 def execute(task: Task) -> Outcome:

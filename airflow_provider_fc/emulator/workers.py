@@ -9,15 +9,17 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import msgspec
 
+from airflow_provider_fc.core.signing import Credentials
+from airflow_provider_fc.emulator.context import Context, RoleCredentials
 from airflow_provider_fc.emulator.functions import Target
 from airflow_provider_fc.emulator.invocations import Invocation
 from airflow_provider_fc.emulator.state import FunctionComputeState
-from airflow_provider_fc.emulator.worker import Context, Outcome, Task
+from airflow_provider_fc.emulator.worker import Outcome, Task
 
 # A fresh interpreter rather than multiprocessing's spawn, which runs the caller's __main__ again in every worker and
 # leaves its resource tracker running.
@@ -27,6 +29,7 @@ _BOOT = (
 )
 _STDERR = 2
 _EXIT_SECONDS = 5.0
+_KEYS = ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN")
 
 
 class WorkerProcess:
@@ -85,9 +88,11 @@ class WorkerPool:
         workers: int,
         region: str,
         account_id: str,
+        credentials: Callable[[], Credentials],
     ) -> None:
         self._state = state
         self._targets = targets
+        self._credentials = credentials
         self._place = {"region": region, "account_id": account_id}
         self._closing = False
         self._processes: set[WorkerProcess] = set()
@@ -145,16 +150,24 @@ class WorkerPool:
         return alive and not stopped
 
     def _task(self, invocation: Invocation) -> Task:
-        return Task(
-            target=self._targets[invocation.function],
-            event=invocation.payload,
-            context=Context(
-                function_name=invocation.function,
-                service_name=invocation.service,
-                qualifier=invocation.qualifier,
-                request_id=invocation.request_id,
-                invocation_id=invocation.id,
-                attempt=invocation.attempts,
-                **self._place,
-            ),
+        target = self._targets[invocation.function]
+        context = Context(
+            function_name=invocation.function,
+            service_name=invocation.service,
+            qualifier=invocation.qualifier,
+            request_id=invocation.request_id,
+            invocation_id=invocation.id,
+            attempt=invocation.attempts,
+            handler=target.handler,
+            credentials=_role(self._credentials()),
+            **self._place,
         )
+        return Task(target=target, event=invocation.payload, context=context)
+
+
+def _role(ours: Credentials) -> RoleCredentials:
+    """Give functions the keys that the environment holds; without any those that are valid here."""
+    id, secret, token = (os.environ.get(f"ALIBABA_CLOUD_{name}", "") for name in _KEYS)
+    if id and secret:
+        return RoleCredentials(id, secret, token)
+    return RoleCredentials(ours.access_key_id, ours.access_key_secret, ours.security_token or "")

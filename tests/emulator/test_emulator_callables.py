@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -72,19 +73,90 @@ def test_a_result_becomes_the_return_payload(shared, function, returned):
     assert done.started_time <= done.end_time
 
 
-def test_a_function_knows_what_it_is_invoked_for(shared):
-    done = run(shared, "describe", service="media", qualifier="prod", id="job-1")
+CONTEXT = {
+    # Documented for every Python runtime of the service.
+    "request_id": ...,
+    "function.name": "describe",
+    "function.handler": "emulator_functions.describe",
+    "function.memory": 512,
+    "function.timeout": 86_400,
+    "region": "cn-hangzhou",
+    "account_id": "123456789",
+    # Python 3.12.
+    "function.version_id": "",
+    "function.qualifier": "prod",
+    "logger": "RootLogger",
+    "log_project": "",
+    "log_store": "",
+    # Python 3.6 to 3.10, and FC 2.0.
+    "credentials.access_key_id": "emulator-key-id",
+    "credentials.access_key_secret": "emulator-key-secret",
+    "credentials.security_token": "",
+    "service.name": "media",
+    "service.log_project": "",
+    "service.log_store": "",
+    "service.qualifier": "prod",
+    "service.version_id": "",
+    "tracing.span_context": "",
+    "tracing.jaeger_endpoint": "",
+    "tracing.span_baggages": {},
+    # The runtime's own other spellings.
+    "requestId": ...,
+    "credentials.accessKeyId": "emulator-key-id",
+    "credentials.accessKeySecret": "emulator-key-secret",
+    "credentials.securityToken": "",
+    "retry_count": 0,
+    # Ours alone.
+    "function_name": "describe",
+    "service_name": "media",
+    "qualifier": "prod",
+    "invocation_id": "job-1",
+    "attempt": 1,
+}
 
-    assert json.loads(done.return_payload) == {
-        "function_name": "describe",
-        "service_name": "media",
-        "qualifier": "prod",
-        "request_id": done.request_id,
-        "invocation_id": "job-1",
-        "attempt": 1,
-        "region": "cn-hangzhou",
-        "account_id": "123456789",
+
+def test_a_function_finds_in_its_context_what_the_vendor_documents(shared):
+    done = run(shared, "describe", json.dumps([*CONTEXT]).encode(), service="media", qualifier="prod", id="job-1")
+
+    found = json.loads(done.return_payload)
+    assert found == {name: done.request_id if value is ... else value for name, value in CONTEXT.items()}
+
+
+def test_a_handler_from_the_vendor_s_pages_works(alone, capfd):
+    done = run(alone, "vendor")
+
+    assert done.return_payload == "123456789 emulator_functions.vendor True"
+    logged = capfd.readouterr().err
+    assert f"[INFO] request {done.request_id} of vendor" in logged
+    assert "[INFO] in cn-hangzhou" in logged
+
+
+def test_a_function_finds_the_documented_variables_of_its_own_invocation(alone):
+    first = json.loads(run(alone, "environment", service="media", qualifier="prod").return_payload)
+    second = json.loads(run(alone, "environment").return_payload)
+
+    assert first == {
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": "emulator-key-id",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "emulator-key-secret",
+        "FC_ACCOUNT_ID": "123456789",
+        "FC_FUNCTION_HANDLER": "emulator_functions.environment",
+        "FC_FUNCTION_MEMORY_SIZE": "512",
+        "FC_FUNCTION_NAME": "environment",
+        "FC_QUALIFIER": "prod",
+        "FC_REGION": "cn-hangzhou",
+        "FC_SERVICE_NAME": "media",
     }
+    assert second == {**{k: v for k, v in first.items() if k != "FC_SERVICE_NAME"}, "FC_QUALIFIER": "LATEST"}
+
+
+def test_keys_of_the_environment_are_those_of_the_functions(monkeypatch):
+    for name in ("ACCESS_KEY_ID", "ACCESS_KEY_SECRET", "SECURITY_TOKEN"):
+        monkeypatch.setenv(f"ALIBABA_CLOUD_{name}", f"own {name}")
+    names = ["credentials.access_key_id", "credentials.access_key_secret", "credentials.security_token"]
+    with FunctionComputeEmulator(functions=FILE, workers=1) as emulator:
+        seen = json.loads(run(emulator, "describe", json.dumps(names).encode()).return_payload)
+
+    assert [*seen.values()] == ["own ACCESS_KEY_ID", "own ACCESS_KEY_SECRET", "own SECURITY_TOKEN"]
 
 
 @pytest.mark.parametrize(
@@ -243,34 +315,46 @@ def test_a_file_s_functions_are_its_public_ones_with_two_arguments():
     assert not {"_private", "helper", "json", "Path"} & targets.keys()
 
 
-@pytest.mark.parametrize(
-    ("definition", "is_function"),
-    [
-        ("def f(event, context): pass", True),
-        ("def f(event, context, extra=None): pass", True),
-        ("def f(event, context=None): pass", True),
-        ("def f(*arguments): pass", True),
-        ("def f(event, context, *, extra=None): pass", True),
-        ("def f(event): pass", False),
-        ("def f(event, context, extra): pass", False),
-        ("def f(event, context, *, extra): pass", False),
-        ("class f:\n    def g(event, context): pass", False),
-    ],
-)
-def test_a_function_takes_two_positional_arguments(tmp_path, definition, is_function):
+DEFINITIONS = [
+    ("def f(event, context): pass", ""),
+    ("def f(event, context, extra=None): pass", ""),
+    ("def f(event, context=None): pass", ""),
+    ("def f(*arguments): pass", ""),
+    ("def f(event, context, *, extra=None): pass", ""),
+    ("def f(event): pass", "f takes less than (event, context)"),
+    ("def f(event, context, extra): pass", "f needs more than (event, context)"),
+    ("def f(event, context, *, extra): pass", "f needs more than (event, context)"),
+    ("async def f(session, url): pass", "f is an async def"),
+]
+
+
+@pytest.mark.parametrize(("definition", "problem"), DEFINITIONS)
+def test_a_public_def_is_a_function_if_it_can_be_called_as_one_and_a_helper_is_named(
+    tmp_path, caplog, definition, problem
+):
     file = tmp_path / "functions.py"
     file.write_text(f"{definition}\n\ndef other(event, context):\n    pass\n")
 
     targets, _ = read_functions(file)
 
-    assert ("f" in targets) is is_function
+    assert targets.keys() == ({"other"} if problem else {"f", "other"})
+    assert caplog.messages == ([f"{file}: helpers that are no functions: {problem}"] if problem else [])
+
+
+@pytest.mark.parametrize("definition", ["def _f(): pass", "class f:\n    def g(event, context): pass", "x = 1"])
+def test_what_is_private_or_no_def_is_passed_over_in_silence(tmp_path, caplog, definition):
+    file = tmp_path / "functions.py"
+    file.write_text(f"{definition}\n\ndef other(event, context):\n    pass\n")
+
+    assert read_functions(file)[0].keys() == {"other"}
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
         ("x = 1", "no function found; write `def name"),
-        ("async def f(event, context): pass", "f is an async def"),
+        ("async def f(event, context): pass", "no function found; .*(f is an async def)"),
     ],
 )
 def test_a_file_without_usable_functions_is_an_error(tmp_path, source, message):
@@ -279,6 +363,57 @@ def test_a_file_without_usable_functions_is_an_error(tmp_path, source, message):
 
     with pytest.raises(ValueError, match=message):
         read_functions(file)
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ("{}:echo", {"echo": "echo"}),
+        ("{}:echo=make-thumb", {"make-thumb": "echo"}),
+        ("{}:echo=media$make-thumb, fail", {"media$make-thumb": "echo", "fail": "fail"}),
+        ("{}:_private=hidden", {"hidden": "_private"}),
+        ("{}:Path=imported", {"imported": "Path"}),
+    ],
+)
+def test_a_handler_can_be_chosen_and_given_any_legal_name(choice, names):
+    targets, _ = read_functions(choice.format(FILE))
+
+    assert {name: target.name for name, target in targets.items()} == names
+
+
+def test_a_chosen_handler_is_invoked_under_its_name():
+    functions = {"make-thumb": f"{FILE}:echo", "media$echo": emulator_functions.echo}
+    with FunctionComputeEmulator(functions=functions, workers=1) as emulator:
+        assert run(emulator, "make-thumb", b"event").return_payload == "event"
+        assert run(emulator, "media$echo", b"event").return_payload == "event"
+
+
+def test_several_files_serve_their_functions_together(tmp_path):
+    file = tmp_path / "other.py"
+    file.write_text("def handler(event, context):\n    pass\n")
+
+    targets, _ = read_functions([f"{FILE}:echo,fail", f"{file}:handler=resize"])
+
+    assert targets.keys() == {"echo", "fail", "resize"}
+
+
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [
+        (f"{FILE}:missing", "has no handler 'missing'; it has echo, text, "),
+        (f"{FILE}:", "No such file"),
+        (f"{FILE}:helper", "helper takes less than"),
+        (f"{FILE}:echo=make thumb", "'make thumb' cannot be a function's name"),
+        (f"{FILE}:echo=a,fail=a", "two functions are named 'a'"),
+        ([FILE, f"{FILE}:fail=echo"], "two functions are named 'echo'"),
+        ({"f": "echo"}, "function 'f': 'echo' is not 'FILE.py:handler'"),
+        ({"1f": emulator_functions.echo}, "'1f' cannot be a function's name"),
+        ({"a$b$c": {}}, "cannot be a function's name"),
+    ],
+)
+def test_a_wrong_choice_is_an_error_that_says_what_is_wrong(functions, message):
+    with pytest.raises((ValueError, OSError), match=re.escape(message)):
+        read_functions(functions)
 
 
 @pytest.mark.parametrize("function", [lambda event, context: None, threading.Event().is_set])

@@ -75,9 +75,11 @@ def test_a_signal_ends_it_cleanly(number):
 
 
 def test_it_executes_the_functions_of_a_file(talk):
-    with running("--functions", emulator_functions.__file__, "--retries", "2", "--workers", "1") as process:
+    file = emulator_functions.__file__
+    chosen = ("--functions", file, "--functions", f"{file}:echo=make-thumb")
+    with running(*chosen, "--retries", "2", "--workers", "1") as process:
         client = talk(process)
-        for function in ("echo", "nothing", "succeed_on_attempt_three"):
+        for function in ("make-thumb", "nothing", "succeed_on_attempt_three"):
             accepted = client("POST", f"/2023-03-30/functions/{function}/invocations", body=b"hi", headers=ASYNC)
             path = f"{LIST.format(function)}/{accepted.headers['x-fc-async-task-id']}"
             shown = until(lambda path=path: client("GET", path).body, lambda item: item["endTime"])
@@ -195,6 +197,7 @@ def test_a_wrong_option_is_a_usage_error(capsys, argument):
         (["--functions", "{}"], "x = 1", "no function found"),
         (["--functions", "{}"], "def f(:", "{}:1: "),
         (["--functions", "{}.missing"], "", "No such file or directory"),
+        (["--functions", "{0.parent}/x.py:f"], "", "No such file or directory"),
         (["--scenario", "{}"], '{"invocation": []}', "did you mean `invocations`"),
         (["--scenario", "{}"], "{", "truncated"),
         (["--scenario", "{}"], '{"invocations": [{"function": "f", "id_template": "{foo}-{index}"}]}', "braces hold"),

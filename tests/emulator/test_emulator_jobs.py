@@ -7,9 +7,10 @@ import sys
 import pytest
 from emulator import emulator_functions
 
+from airflow_provider_fc.emulator.context import Context
 from airflow_provider_fc.emulator.functions import Target
 from airflow_provider_fc.emulator.state import FunctionComputeState
-from airflow_provider_fc.emulator.worker import Context, Outcome, Task, execute
+from airflow_provider_fc.emulator.worker import Outcome, Task, execute
 
 
 @pytest.fixture
@@ -116,7 +117,16 @@ def own_path(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 
-CONTEXT = Context("resize", "", "LATEST", "request", "job", 1, "cn-hangzhou", "1")
+CONTEXT = Context(
+    function_name="resize",
+    service_name="",
+    qualifier="LATEST",
+    request_id="request",
+    invocation_id="job",
+    attempt=1,
+    region="cn-hangzhou",
+    account_id="1",
+)
 
 
 @pytest.mark.parametrize(
