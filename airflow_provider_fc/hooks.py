@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import timedelta
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -17,21 +16,21 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_fc import connection_form
 from airflow_provider_fc._compat import amask_secret, mask_secret
-from airflow_provider_fc.core import calls
+from airflow_provider_fc.core import calls, connection_test
 from airflow_provider_fc.core.errors import (
     ConnectionNotFoundError,
     FunctionComputeError,
     ParameterError,
     SettingsError,
 )
-from airflow_provider_fc.core.flow import Context, call
+from airflow_provider_fc.core.flow import call
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
-from airflow_provider_fc.core.operations import ListInvocations, StopInvocation
+from airflow_provider_fc.core.operations import StopInvocation
 from airflow_provider_fc.core.parameters import is_absent, whole_number
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials
-from airflow_provider_fc.core.stopping import FATES, stop
+from airflow_provider_fc.core.stopping import STOP_RESULTS, stop, stop_unfinished
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -43,7 +42,6 @@ log = logging.getLogger(__name__)
 
 CONN_TYPES = ("alibaba_fc", "alibaba_cloud")
 
-_TEST_SECONDS = 15
 REREAD_SECONDS = 60.0
 
 
@@ -235,7 +233,7 @@ class FunctionComputeHook(_ConnectionHook):
         :raises NotFoundError: see :meth:`get_invocation`.
         """
         function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        self.client.run(call(calls.stop_operation(function, invocation_id), self.client.context))
+        self.client.run(stop_unfinished(calls.stop_operation(function, invocation_id), self.client.context))
 
     def stop_invocations(
         self,
@@ -267,7 +265,7 @@ class FunctionComputeHook(_ConnectionHook):
             async with AsyncClient(self.settings, announce=announce) as client:
                 return await _stop_all(client, operations, concurrency)
 
-        return _fates(operations, asyncio.run(stop_all()))
+        return _by_result(operations, asyncio.run(stop_all()))
 
     def invoke(
         self,
@@ -296,16 +294,11 @@ class FunctionComputeHook(_ConnectionHook):
     def test_connection(self) -> tuple[bool, str]:
         """Make one signed read and say what is wrong: key, endpoint, permission or reachability."""
         try:
-            operation, origin, context = _probe(self.settings, self.client.context)
-        except FunctionComputeError as error:
+            return self.client.run(connection_test.check(self.client.context))
+        except FunctionComputeError as error:  # the connection is no Function Compute connection
             return False, str(error)
-        try:
-            self.client.run(call(operation, context))
-        except FunctionComputeError as error:
-            return calls.explain_probe(self.settings, error, origin)
         finally:
             self.close()
-        return calls.explain_probe(self.settings, None, origin)
 
 
 async def _stop_all(
@@ -321,19 +314,19 @@ async def _stop_all(
     return await asyncio.gather(*map(one, operations), return_exceptions=True)
 
 
-def _fates(operations: Sequence[StopInvocation], results: Sequence[str | BaseException]) -> dict[str, list[str]]:
+def _by_result(operations: Sequence[StopInvocation], results: Sequence[str | BaseException]) -> dict[str, list[str]]:
     """What became of each, by kind; the first error is raised."""
-    fates: dict[str, list[str]] = {fate: [] for fate in FATES}
+    ids: dict[str, list[str]] = {result: [] for result in STOP_RESULTS}
     errors = []
     for operation, result in zip(operations, results, strict=True):
         if isinstance(result, BaseException):
             errors.append(result)
         else:
-            fates[result].append(operation.invocation_id)
+            ids[result].append(operation.invocation_id)
     if errors:
-        log.warning("%d could not be stopped; of the others: %s", len(errors), fates)
+        log.warning("%d could not be stopped; of the others: %s", len(errors), ids)
         raise errors[0]
-    return fates
+    return ids
 
 
 async def _read_connection(conn_id: str) -> Connection:
@@ -470,7 +463,7 @@ class FunctionComputeAsyncHook(_ConnectionHook):
     ) -> None:
         """See :meth:`FunctionComputeHook.stop_invocation`."""
         function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        await self.client.run(call(calls.stop_operation(function, invocation_id), self.client.context))
+        await self.client.run(stop_unfinished(calls.stop_operation(function, invocation_id), self.client.context))
 
     async def stop_invocations(
         self,
@@ -485,7 +478,7 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         function = calls.function_of(self.settings, function_name, service_name, qualifier)
         operations = calls.stop_operations(function, invocation_ids)
         results = await _stop_all(self.client, operations, calls.concurrency(max_concurrency))
-        return _fates(operations, results)
+        return _by_result(operations, results)
 
     async def invoke(
         self,
@@ -504,22 +497,4 @@ class FunctionComputeAsyncHook(_ConnectionHook):
 
     async def test_connection(self) -> tuple[bool, str]:
         """See :meth:`FunctionComputeHook.test_connection`."""
-        try:
-            operation, origin, context = _probe(self.settings, self.client.context)
-        except FunctionComputeError as error:
-            return False, str(error)
-        try:
-            await self.client.run(call(operation, context))
-        except FunctionComputeError as error:
-            return calls.explain_probe(self.settings, error, origin)
-        return calls.explain_probe(self.settings, None, origin)
-
-
-def _probe(settings: Settings, context: Context) -> tuple[ListInvocations, str, Context]:
-    """What to ask, whom, and for how long.
-
-    :raises SettingsError: the connection is incomplete.
-    """
-    operation = calls.probe(settings)
-    limit = context.now() + timedelta(seconds=_TEST_SECONDS)
-    return operation, settings.origin(operation.function.api), context.until(limit)
+        return await self.client.run(connection_test.check(self.client.context))

@@ -14,6 +14,7 @@ import msgspec
 from airflow_provider_fc.core.batch import Batch, Summary, Tally, digest, live_statuses
 from airflow_provider_fc.core.flow import Context, Flow, Walk
 from airflow_provider_fc.core.invocations import Invocation
+from airflow_provider_fc.core.limits import RECORD_RETENTION
 from airflow_provider_fc.core.operations import ListInvocations, Page
 
 SETTLE = timedelta(seconds=15)
@@ -25,8 +26,8 @@ APART = timedelta(seconds=10)
 MOST_NEWS = 1_000
 """Announced in one look at most, the rest in the next: Airflow stores them one by one."""
 
-KEPT = timedelta(days=8)
-"""How long the ledger keeps an id; Function Compute keeps records for 7 days (page "Asynchronous tasks")."""
+KEPT = RECORD_RETENTION + timedelta(days=1)
+"""How long the ledger keeps an id: longer than the record can be listed."""
 
 SURELY_KEPT = timedelta(hours=1)
 MOST_KEPT = 2_000

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_fc.core.errors import ParameterError
+from airflow_provider_fc.core.limits import MAX_FUNCTION_NAME_LENGTH, MAX_QUALIFIER_LENGTH, MAX_SERVICE_NAME_LENGTH
 from airflow_provider_fc.core.signing import Signature
 
 
@@ -151,14 +152,14 @@ def function_ref(
         )
     return FunctionRef(
         api=APIS[api_version or DEFAULT_VERSIONS[service is not None]],
-        function_name=_name("function_name", function_name, 64),
-        service_name=None if service is None else _name("service_name", service, 128),
+        function_name=_name("function_name", function_name, MAX_FUNCTION_NAME_LENGTH),
+        service_name=None if service is None else _name("service_name", service, MAX_SERVICE_NAME_LENGTH),
         qualifier=_qualifier(qualifier),
     )
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_QUALIFIER = re.compile(r"[A-Za-z0-9_-]{1,128}")  # an alias, LATEST, or a version number
+_QUALIFIER = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_QUALIFIER_LENGTH}}}")  # an alias, LATEST, or a version number
 
 
 def _optional(value: object) -> object:

@@ -15,15 +15,14 @@ from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.invocations import TERMINAL_STATUSES, Invocation, is_terminal, iso8601
+from airflow_provider_fc.core.limits import RECORD_RETENTION, RECORDS_ARE_KEPT
 
 OnEmpty = Literal["wait", "fail", "succeed"]
 
 MAX_LISTED_FAILURES = 20
 MAX_ERROR_MESSAGE = 500
-_SAFE_DAYS = 6.5
-"""FC keeps records for 7 days (page "Asynchronous tasks"); a later verdict may rest on records already gone."""
-
-_RETENTION = "Function Compute keeps them for 7 days"
+_SAFE_DAYS = RECORD_RETENTION.days - 0.5
+"""A later verdict may rest on records already gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,11 +364,12 @@ def _maybe_expired(batch: Batch, summary: Summary, began_at: datetime, now: date
         return None
     days = (now - began_at).total_seconds() / 86_400
     if days > _SAFE_DAYS:
-        return f"After {days:.1f} days of waiting some records of the {batch} may have expired ({_RETENTION})"
+        return f"After {days:.1f} days of waiting some records of the {batch} may have expired ({RECORDS_ARE_KEPT})"
     # A sensor that is cleared days later: what ended badly may be what is no longer listed.
     age = 0.0 if summary.started is None else now.timestamp() / 86_400 - summary.started / 86_400_000
     if age > _SAFE_DAYS and batch.max_failed is not None:
-        return f"The oldest of the {batch} began {age:.1f} days ago, and older records may have expired ({_RETENTION})"
+        older = f"older records may have expired ({RECORDS_ARE_KEPT})"
+        return f"The oldest of the {batch} began {age:.1f} days ago, and {older}"
     return None
 
 

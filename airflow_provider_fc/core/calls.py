@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 from uuid import uuid4
@@ -12,25 +12,19 @@ import msgspec
 
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef, function_ref
-from airflow_provider_fc.core.errors import (
-    AccessDeniedError,
-    AlreadyExistsError,
-    ApiError,
-    FunctionComputeError,
-    NotFoundError,
-    ParameterError,
-    TransportError,
-    UnavailableError,
-)
+from airflow_provider_fc.core.errors import AlreadyExistsError, ParameterError
 from airflow_provider_fc.core.flow import Context, Flow, call
-from airflow_provider_fc.core.listing import Query
-from airflow_provider_fc.core.operations import (
+from airflow_provider_fc.core.limits import (
     MAX_DELAY_SECONDS,
     MAX_PAGE_SIZE,
+    PAYLOAD_LIMITS,
+    RAISED_PAYLOAD_LIMIT,
+)
+from airflow_provider_fc.core.listing import Query
+from airflow_provider_fc.core.operations import (
     Accepted,
     GetInvocation,
     Invoke,
-    ListInvocations,
     Order,
     StopInvocation,
 )
@@ -124,10 +118,10 @@ def encode_payload(payload: object) -> bytes:
         encoded = _encoded(payload)
     except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise ParameterError("payload", f"{type(payload).__name__} cannot be encoded: {error}") from None
-    if len(encoded) > MAX_PAYLOAD:
+    if len(encoded) > RAISED_PAYLOAD_LIMIT:
         raise ParameterError(
             "payload",
-            f"{len(encoded)} bytes are more than FC takes: 128 KB, or 256 KB on request; pass a reference to the data",
+            f"{len(encoded)} bytes are more than FC takes: {PAYLOAD_LIMITS}; pass a reference to the data",
         )
     return encoded
 
@@ -164,88 +158,3 @@ def submit(operation: Invoke, context: Context) -> Flow[Accepted]:
         if not error.repeated or operation.invocation_id is None:
             raise
         return Accepted(operation.invocation_id, None)
-
-
-MAX_PAYLOAD = 256 * 1024
-"""Bytes of an asynchronous payload that no account exceeds: 128 KB by default, 256 KB on request (page "HTTP body")."""
-
-_PROBE_FUNCTION = "airflow-connection-test"
-# What Function Compute itself misses, unlike the gateway's InvalidAction.NotFound or another product's NoSuchBucket.
-_MISSING = ("FunctionNotFound", "ServiceNotFound", "AsyncTaskNotFound", "InvocationNotFound")
-
-
-def probe(settings: Settings) -> ListInvocations:
-    """One signed read of a function that need not exist: access is checked before existence."""
-    with_service = settings.api_version is not None and settings.api_version < "2023"
-    function = function_of(settings, _PROBE_FUNCTION, _PROBE_FUNCTION if with_service else None)
-    return ListInvocations(function, page_size=1)
-
-
-def explain_probe(settings: Settings, error: FunctionComputeError | None, origin: str) -> tuple[bool, str]:
-    """What the answer to :func:`probe` says about the connection."""
-    if error is None or (isinstance(error, NotFoundError) and (error.code or "").endswith(_MISSING)):
-        return True, f"Function Compute at {origin} accepted the credentials"
-    return False, next(text(origin) for fits, text in _DIAGNOSES if fits(error)) + f" Details: {error}"
-
-
-def _code_starts(*starts: str) -> Callable[[FunctionComputeError], bool]:
-    return lambda error: isinstance(error, ApiError) and (error.code or "").startswith(starts)
-
-
-_MOST_SKEW = 15 * 60
-"""Seconds (page "Signature authentication")."""
-
-# The first row that fits explains it.
-_DIAGNOSES: tuple[tuple[Callable[[FunctionComputeError], bool], Callable[[str], str]], ...] = (
-    (
-        _code_starts("InvalidAccessKeyI"),
-        lambda origin: "Wrong key: the AccessKey ID (login) is unknown or disabled.",
-    ),
-    (
-        # First: SignatureNonceUsed is one of these too.
-        lambda error: isinstance(error, UnavailableError) and error.code is not None,
-        lambda origin: f"Try again: {origin} answers, but is busy or failing at the moment.",
-    ),
-    (
-        lambda error: isinstance(error, AccessDeniedError) and abs(error.clock_skew) > _MOST_SKEW,
-        lambda origin: "Wrong clock: this machine's is more than 15 minutes off.",
-    ),
-    (
-        _code_starts("InvalidTimeStamp", "RequestTimeTooSkewed"),
-        lambda origin: "Wrong clock: this machine's is more than 15 minutes off.",
-    ),
-    (
-        lambda error: isinstance(error, AccessDeniedError) and error.same_text_signed,
-        lambda origin: "Wrong key: the AccessKey secret (password) does not fit the AccessKey ID (login).",
-    ),
-    (
-        _code_starts("Signature", "IncompleteSignature"),
-        lambda origin: (
-            f"Wrong key or endpoint: the AccessKey secret (password) does not fit, or {origin} belongs to another "
-            "account_id or region_id."
-        ),
-    ),
-    (
-        _code_starts("InvalidSecurityToken", "MissingSecurityToken", "SecurityTokenExpired"),
-        lambda origin: "Wrong token: extra.security_token is wrong, missing or expired.",
-    ),
-    (
-        # Without a code it is some proxy's refusal.
-        lambda error: isinstance(error, AccessDeniedError) and error.code is not None,
-        lambda origin: (
-            "Missing permission: the key is known, but its identity may not list invocations (RAM action "
-            "fc:ListAsyncTasks for FC 3.0, fc:ListStatefulAsyncInvocations for FC 2.0)."
-        ),
-    ),
-    (
-        lambda error: isinstance(error, TransportError),
-        lambda origin: (
-            f"Unreachable: no answer from {origin}. Check host, region_id, account_id, internal and proxy; an "
-            "-internal endpoint answers only from inside its region."
-        ),
-    ),
-    (
-        lambda error: True,
-        lambda origin: f"Wrong endpoint: {origin} does not answer like Function Compute. Check host and region_id.",
-    ),
-)

@@ -13,9 +13,9 @@
     │   └── PagingError          the page walk cannot go on: token repeated or refused               (transient)
     ├── ApiError                 Function Compute answered with an error; carries status, code, message, request id
     │   ├── AccessDeniedError    401, 403, and signature or token codes
-    │   ├── NotFoundError        404 and ...NotFound
+    │   ├── NotFoundError        404, ...NotFound and ...NotExist
     │   ├── AlreadyExistsError   409 on an invocation id
-    │   ├── AlreadyCompletedError  412 on stopping a finished invocation
+    │   ├── AlreadyCompletedError  ...AlreadyCompleted on stopping a finished invocation
     │   └── UnavailableError     429, 5xx and throttling codes                                       (transient)
     ├── DeadlineExceeded         the caller's own limit passed before an answer came
     └── WaitError                what a wait ended with
@@ -33,6 +33,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from airflow_provider_fc.core.codes import Missing, missing
 
 
 class FunctionComputeError(Exception):
@@ -153,9 +155,14 @@ class NotFoundError(ApiError):
     """The function, service, alias, version or invocation does not exist (any more, or yet)."""
 
     @property
+    def missing(self) -> Missing | None:
+        """What does not exist; ``None`` when a proxy or another service says so."""
+        return missing(self.code)
+
+    @property
     def is_invocation(self) -> bool:
         """Whether it is the invocation that is unknown: not its function, nor a proxy that knows nothing at all."""
-        return (self.code or "").endswith(("InvocationNotFound", "TaskNotFound"))
+        return self.missing == "invocation"
 
 
 class AlreadyExistsError(ApiError):

@@ -14,7 +14,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any, TypeVar
 
-from airflow_provider_fc.core.answers import error_from
+from airflow_provider_fc.core.api_errors import error_from
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     AlreadyExistsError,

@@ -10,7 +10,8 @@ from math import inf
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.flow import Context, Flow, RecentIds, Walk
 from airflow_provider_fc.core.invocations import Invocation, is_terminal
-from airflow_provider_fc.core.operations import MAX_PAGE_SIZE, ListInvocations, Order
+from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
+from airflow_provider_fc.core.operations import ListInvocations, Order
 
 
 @dataclass(frozen=True, slots=True)

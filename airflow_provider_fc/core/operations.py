@@ -15,11 +15,7 @@ from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.errors import MalformedBodyError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
 from airflow_provider_fc.core.invocations import Invocation, WireInvocation
-
-MAX_PAGE_SIZE = 100
-"""The largest ``limit`` of a list call. It is always sent: its default is 50 or 20 depending on the document."""
-
-MAX_DELAY_SECONDS = 3600
+from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
 
 Order = Literal["asc", "desc"]
 

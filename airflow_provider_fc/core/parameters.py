@@ -16,8 +16,8 @@ import pendulum
 
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.invocations import FIELDS, STATUSES, TERMINAL_STATUSES, legal_invocation_id
+from airflow_provider_fc.core.limits import MAX_INVOCATION_ID_LENGTH
 
-MAX_ID_LENGTH = 128
 MAX_IDS = 1000
 
 SHORTEST_INTERVAL = 1.0
@@ -127,8 +127,10 @@ def _id_of(name: str, item: object) -> str:
 def _legal(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise ParameterError(name, f"{type(value).__name__} is not text; give a string")
-    if len(value) > MAX_ID_LENGTH:
-        raise ParameterError(name, f"{len(value)} characters are more than the {MAX_ID_LENGTH} of an invocation id")
+    if len(value) > MAX_INVOCATION_ID_LENGTH:
+        raise ParameterError(
+            name, f"{len(value)} characters are more than the {MAX_INVOCATION_ID_LENGTH} of an invocation id"
+        )
     return legal_invocation_id(value)
 
 

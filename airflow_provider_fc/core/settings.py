@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_fc.core.api import APIS, Api
 from airflow_provider_fc.core.errors import SettingsError
+from airflow_provider_fc.core.limits import MIN_SESSION_SECONDS
 from airflow_provider_fc.core.signing import Signature
 
 AuthType = Literal["access_key", "sts", "ram_role_arn", "ecs_ram_role", "oidc_role_arn", "credentials_uri", "default"]
@@ -222,7 +223,7 @@ def _auth(fields: _Fields, login: str | None, password: str | None) -> Auth:
         role_arn=fields.text("role_arn"),
         role_session_name=fields.text("role_session_name"),
         external_id=fields.text("external_id"),
-        session_duration=fields.optional_whole("session_duration", at_least=900),
+        session_duration=fields.optional_whole("session_duration", at_least=MIN_SESSION_SECONDS),
         oidc_provider_arn=fields.text("oidc_provider_arn"),
         oidc_token_file=fields.text("oidc_token_file"),
         ecs_role_name=fields.text("ecs_role_name"),

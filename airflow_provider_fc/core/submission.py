@@ -12,8 +12,8 @@ from airflow_provider_fc.core.calls import new_id, submit
 from airflow_provider_fc.core.errors import AlreadyExistsError, FunctionComputeError, NotFoundError, ParameterError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep, call
 from airflow_provider_fc.core.invocations import Invocation, legal_invocation_id
+from airflow_provider_fc.core.limits import MAX_INVOCATION_ID_LENGTH
 from airflow_provider_fc.core.operations import GetInvocation, Invoke
-from airflow_provider_fc.core.parameters import MAX_ID_LENGTH
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class TaskKey:
         """
         whole = repr((self.dag_id, self.run_id, self.task_id, self.map_index))
         ending = f"{blake2b(whole.encode(), digest_size=12).hexdigest()}-g{self.generation}-a{attempt}"
-        room = MAX_ID_LENGTH - len(ending)
+        room = MAX_INVOCATION_ID_LENGTH - len(ending)
         if prefix is None:
             readable = legal_invocation_id(f"{self.dag_id}-{self.task_id}-")
             return new_id(f"{'' if readable[0].isalpha() else '_'}{readable}"[:room] + ending)

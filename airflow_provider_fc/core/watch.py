@@ -27,7 +27,8 @@ from airflow_provider_fc.core.batch import (
 from airflow_provider_fc.core.errors import ApiError, NotFoundError, PagingError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep, Walk, call
 from airflow_provider_fc.core.invocations import LIVE_STATUSES, STATUSES, Invocation
-from airflow_provider_fc.core.operations import MAX_PAGE_SIZE, GetInvocation, ListInvocations, Page
+from airflow_provider_fc.core.limits import MAX_PAGE_SIZE, RECORDS_ARE_KEPT
+from airflow_provider_fc.core.operations import GetInvocation, ListInvocations, Page
 
 log = logging.getLogger(__name__)
 
@@ -417,7 +418,7 @@ class PrefixWatch(Watch):
             return self._waiting(f"{len(gone)} that were there are not in the listing now", self.last)
         reason = (
             f"{len(still)} {self.batch} were seen unfinished and are no longer listed, {min(still)} among them: their "
-            f"records have expired (Function Compute keeps them for 7 days) or were removed, so how they ended cannot "
+            f"records have expired ({RECORDS_ARE_KEPT}) or were removed, so how they ended cannot "
             f"be known"
         )
         return Outcome(Kind.LOST, reason, self.last)

@@ -21,7 +21,8 @@ from airflow_provider_fc.core.batch import (
 from airflow_provider_fc.core.errors import NotFoundError
 from airflow_provider_fc.core.flow import Context, Flow, Walk, call
 from airflow_provider_fc.core.invocations import Invocation
-from airflow_provider_fc.core.operations import MAX_PAGE_SIZE, GetInvocation, ListInvocations
+from airflow_provider_fc.core.limits import MAX_PAGE_SIZE, RECORDS_ARE_KEPT
+from airflow_provider_fc.core.operations import GetInvocation, ListInvocations
 from airflow_provider_fc.core.watch import LOST_AFTER, PrefixWatch, Watch
 
 FEW = 5
@@ -145,8 +146,8 @@ class IdsWatch(Watch):
             return self._judge(summary, context)
         if lost:
             reason = (
-                f"{lost} was seen unfinished and no longer exists: its record has expired (Function Compute keeps them "
-                f"for 7 days) or was removed"
+                f"{lost} was seen unfinished and no longer exists: its record has expired ({RECORDS_ARE_KEPT}) "
+                f"or was removed"
             )
             return Outcome(Kind.LOST, reason, summary)
         if self._never_visible(context.now()):

@@ -229,7 +229,7 @@ def test_other_text_is_sent_as_it_is(emulator: FunctionComputeEmulator, text: st
 
 
 def test_a_payload_that_is_too_large_is_explained(emulator: FunctionComputeEmulator) -> None:
-    with pytest.raises(ApiError, match=r"EntityTooLarge.*128 KB, 256 KB on request; pass a reference"):
+    with pytest.raises(ApiError, match=r"EntityTooLarge.*128 KB, or 256 KB on request; pass a reference"):
         run(operator(payload="x" * 200_000))
 
 

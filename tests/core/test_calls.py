@@ -16,22 +16,15 @@ from harness import World
 from airflow_provider_fc.core import calls
 from airflow_provider_fc.core.api import APIS, function_ref
 from airflow_provider_fc.core.errors import (
-    AccessDeniedError,
     AlreadyExistsError,
     ApiError,
-    FunctionComputeError,
-    MalformedBodyError,
-    NotFoundError,
     ParameterError,
     TransportError,
-    UnavailableError,
 )
-from airflow_provider_fc.core.flow import call
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.listing import Listing, Query
-from airflow_provider_fc.core.operations import Accepted, GetInvocation, Invoke, ListInvocations, StopInvocation
+from airflow_provider_fc.core.operations import Accepted, GetInvocation, Invoke, StopInvocation
 from airflow_provider_fc.core.settings import Auth, Settings
-from airflow_provider_fc.core.signing import Credentials
 
 FC_3 = function_ref("resize")
 ACCEPTED = HttpResponse(202, {"x-fc-request-id": "request-1"})
@@ -321,99 +314,3 @@ def test_another_error_of_a_submission_passes_through(talk: Conversation) -> Non
 
 
 # Testing a connection
-
-
-@pytest.mark.parametrize(
-    ("api_version", "path"),
-    [
-        (
-            "2016-08-15",
-            "/2016-08-15/services/airflow-connection-test/functions/airflow-connection-test/stateful-async-invocations",
-        ),
-        (
-            "2021-04-06",
-            "/2021-04-06/services/airflow-connection-test/functions/airflow-connection-test/stateful-async-invocations",
-        ),
-        ("2023-03-30", "/2023-03-30/functions/airflow-connection-test/async-tasks"),
-        (None, "/2023-03-30/functions/airflow-connection-test/async-tasks"),
-    ],
-)
-def test_the_probe_is_a_read_in_the_connection_s_own_version(api_version: str | None, path: str) -> None:
-    operation = calls.probe(settings(api_version=api_version))
-
-    assert isinstance(operation, ListInvocations)
-    assert operation.request("https://fc.test").method == "GET"
-    assert operation.request("https://fc.test").path == path
-    assert operation.page_size == 1
-
-
-def api_error(kind: type[ApiError], status: int, code: str | None) -> ApiError:
-    return kind("ListAsyncTasks", status, code, "message", "request-1")
-
-
-@pytest.mark.parametrize(
-    ("error", "accepted", "begins"),
-    [
-        (None, True, "Function Compute at https://fc.test accepted the credentials"),
-        (api_error(NotFoundError, 404, "FunctionNotFound"), True, "Function Compute at https://fc.test accepted"),
-        (api_error(NotFoundError, 404, "ServiceNotFound"), True, "Function Compute at https://fc.test accepted"),
-        (api_error(NotFoundError, 404, "AsyncTaskNotFound"), True, "Function Compute at https://fc.test accepted"),
-        (api_error(NotFoundError, 404, None), False, "Wrong endpoint"),
-        (api_error(NotFoundError, 404, "NoSuchBucket"), False, "Wrong endpoint"),
-        (api_error(NotFoundError, 404, "InvalidAction.NotFound"), False, "Wrong endpoint"),
-        (api_error(NotFoundError, 404, "PathNotSupported"), False, "Wrong endpoint"),
-        (api_error(AccessDeniedError, 403, "InvalidAccessKeyID"), False, "Wrong key: the AccessKey ID"),
-        (api_error(AccessDeniedError, 404, "InvalidAccessKeyId.NotFound"), False, "Wrong key: the AccessKey ID"),
-        (api_error(AccessDeniedError, 403, "SignatureNotMatch"), False, "Wrong key or endpoint"),
-        (api_error(AccessDeniedError, 403, "InvalidSecurityToken.Expired"), False, "Wrong token"),
-        (api_error(AccessDeniedError, 403, "SecurityTokenExpired"), False, "Wrong token"),
-        (api_error(AccessDeniedError, 400, "MissingSecurityToken"), False, "Wrong token"),
-        (api_error(AccessDeniedError, 400, "IncompleteSignature"), False, "Wrong key or endpoint"),
-        (api_error(AccessDeniedError, 400, "InvalidTimeStamp.Expired"), False, "Wrong clock"),
-        (api_error(AccessDeniedError, 403, "RequestTimeTooSkewed"), False, "Wrong clock"),
-        (api_error(AccessDeniedError, 403, "AccessDenied"), False, "Missing permission"),
-        (api_error(AccessDeniedError, 403, None), False, "Wrong endpoint"),
-        (TransportError("refused"), False, "Unreachable: no answer from https://fc.test"),
-        (api_error(UnavailableError, 503, "ServiceUnavailable"), False, "Try again"),
-        (api_error(UnavailableError, 429, "Throttling"), False, "Try again"),
-        (api_error(UnavailableError, 400, "SignatureNonceUsed"), False, "Try again"),
-        (api_error(UnavailableError, 502, None), False, "Wrong endpoint"),
-        (api_error(ApiError, 400, "InvalidArgument"), False, "Wrong endpoint"),
-        (MalformedBodyError("<html>"), False, "Wrong endpoint"),
-    ],
-    ids=str,
-)
-def test_what_went_wrong_is_named(error: FunctionComputeError | None, accepted: bool, begins: str) -> None:
-    verdict, text = calls.explain_probe(settings(), error, "https://fc.test")
-
-    assert verdict is accepted
-    assert text.startswith(begins)
-    assert accepted or f"Details: {error}" in text
-
-
-@pytest.mark.parametrize(
-    ("keys", "expected"),
-    [
-        (("emulator-key-id", "emulator-key-secret"), ""),
-        (("nobody", "x"), "Wrong key: "),
-        (("emulator-key-id", "x"), "Wrong key: the AccessKey secret"),
-    ],
-    ids=["right", "unknown id", "wrong secret"],
-)
-@pytest.mark.parametrize("api_version", [None, *APIS])
-def test_the_emulator_s_answers_are_understood(api_version: str | None, keys: tuple[str, str], expected: str) -> None:
-
-    world = World()
-    world.credentials = Credentials(*keys)
-    chosen = settings(api_version=api_version)
-    try:
-        world.run(call(calls.probe(chosen), world.context))
-    except FunctionComputeError as error:
-        failure: FunctionComputeError | None = error
-    else:
-        failure = None
-
-    verdict, text = calls.explain_probe(chosen, failure, "https://fc.test")
-
-    assert verdict is (expected == "")
-    assert text.startswith(expected or "Function Compute at")

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from airflow_provider_fc.core import codes
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     AlreadyCompletedError,
@@ -21,6 +22,7 @@ from airflow_provider_fc.core.errors import (
     UnavailableError,
 )
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
+from airflow_provider_fc.core.limits import PAYLOAD_LIMITS, RECORD_RETENTION
 from airflow_provider_fc.core.signing import redact_signed, signed_hash
 
 _THROTTLED = ("Throttling", "ResourceExhausted", "ResourceThrottled", "ServiceUnavailable", "ServerBusy")
@@ -37,16 +39,16 @@ _KINDS: tuple[tuple[Callable[[int, str], bool], type[ApiError]], ...] = (
     (lambda status, code: status in (408, 425, 429, 499) or status >= 500, UnavailableError),
     # Before "NotFound": for a wrong key Alibaba Cloud's gateway answers 404 InvalidAccessKeyId.NotFound.
     (lambda status, code: code.startswith(_REFUSED), AccessDeniedError),
-    (lambda status, code: code.endswith("AlreadyExists"), AlreadyExistsError),
-    (lambda status, code: code.endswith("AlreadyCompleted"), AlreadyCompletedError),
-    (lambda status, code: code.endswith("NotFound"), NotFoundError),
+    (lambda status, code: codes.ends_in(code, "alreadyexists"), AlreadyExistsError),
+    (lambda status, code: codes.ends_in(code, "alreadycompleted"), AlreadyCompletedError),
+    (lambda status, code: codes.says_not_found(code), NotFoundError),
     (lambda status, code: status in (401, 403), AccessDeniedError),
     (lambda status, code: status == 404, NotFoundError),
+    # Not so 412: CAExited, CAFileNotFound and PreconditionFailed are 412 as well (page "Error codes" of FC 3.0).
     (lambda status, code: status == 409, AlreadyExistsError),
-    (lambda status, code: status == 412, AlreadyCompletedError),
 )
 
-_TOO_LARGE = "an asynchronous payload may have 128 KB, 256 KB on request; pass a reference to larger data"
+_TOO_LARGE = f"an asynchronous payload may have {PAYLOAD_LIMITS}; pass a reference to larger data"
 
 _HINTS = {
     "InvalidAccessKeyI": "the AccessKey ID is unknown or disabled",
@@ -58,10 +60,22 @@ _HINTS = {
     "InvalidTimeStamp": "the clock of this machine is wrong",
     "RequestTimeTooSkewed": "the clock of this machine is wrong",
     "AccessDenied": "the identity lacks the RAM permission for this operation",
-    "FunctionNotFound": "check function_name, qualifier and the connection's region",
+    "InvalidVersion": (
+        "this endpoint does not know the API version: fc.{region}.aliyuncs.com is FC 2.0's; leave the connection's "
+        "host empty for FC 3.0, or give service_name for FC 2.0"
+    ),
     "EntityTooLarge": _TOO_LARGE,
     "RequestEntityTooLarge": _TOO_LARGE,
-    "ServiceNotFound": "check service_name and the connection's region",
+}
+
+_MISSING_HINTS: dict[codes.Missing, str] = {
+    "function": "check function_name, the connection's region, and that service_name is given for FC 2.0 only",
+    "service": "check service_name and the connection's region",
+    "qualifier": "check qualifier: the function has no such version or alias",
+    "invocation": (
+        "no record of it under this function and qualifier: it was never submitted here, is not visible yet, is older "
+        f"than {RECORD_RETENTION.days} days, or the function is not in asynchronous task mode"
+    ),
 }
 
 _LONGEST_WAIT = 60.0
@@ -94,23 +108,14 @@ def error_from(
     """
     body = _body(response.body)
     code = body.code or ""
-    headers = response.headers
     kind = next((kind for fits, kind in _KINDS if fits(response.status, code)), ApiError)
-    hints = []
-    if not kind.transient:
-        hints.append(next((hint for start, hint in _HINTS.items() if code.startswith(start)), ""))
-    if response.status == 413 and not code:
-        hints.append(_TOO_LARGE)
-    if 300 <= response.status < 400:
-        hints.append("redirects are not followed, since they would take the signature elsewhere; check the endpoint")
-    server = http_date(headers.get("date"))
+    server = http_date(response.headers.get("date"))
     signed = signed_hash(request) if kind is AccessDeniedError and "Signature" in code else None
+    same_text = signed is not None and signed in (body.message or "")
+    hints = [_advice(kind, response.status, code, same_text=same_text)]
     if kind is AccessDeniedError:
         hints.append(_clocks(server, now))
-    same_text = signed is not None and signed in (body.message or "")
-    if same_text:
-        hints.append("that is also what was signed here, so only the secret can be wrong")
-    elif signed:
+    if signed and not same_text:
         hints.append(f"SHA-256 of what was signed: {signed}")
 
     def shown(text: str | None) -> str | None:
@@ -121,7 +126,7 @@ def error_from(
         response.status,
         shown(body.code),
         shown(body.message or ("" if body.code else "the body is not an error of Function Compute")) or "",
-        shown(body.request_id or headers.get("x-fc-request-id") or headers.get("x-acs-request-id")),
+        shown(body.request_id or response.headers.get("x-fc-request-id") or response.headers.get("x-acs-request-id")),
         hint="; ".join(filter(None, hints)) or None,
         retry_after=_retry_after(response, now),
     )
@@ -129,6 +134,21 @@ def error_from(
         error.clock_skew = 0.0 if server is None else (now - server).total_seconds()
         error.same_text_signed = same_text
     return error
+
+
+def _advice(kind: type[ApiError], status: int, code: str, *, same_text: bool) -> str:
+    """Say what to do about it, where we know."""
+    if same_text:
+        return "the AccessKey secret does not fit: the server has signed the very same text"
+    if 300 <= status < 400:
+        return "redirects are not followed, since they would take the signature elsewhere; check the endpoint"
+    if status == 413 and not code:
+        return _TOO_LARGE
+    if kind.transient:
+        return ""
+    if kind is NotFoundError and (missing := codes.missing(code)):
+        return _MISSING_HINTS[missing]
+    return next((hint for start, hint in _HINTS.items() if code.startswith(start)), "")
 
 
 def _body(body: bytes) -> _ErrorBody:

@@ -12,7 +12,7 @@ from core.conversation import START, json_answer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_fc.core.answers import error_from
+from airflow_provider_fc.core.api_errors import error_from
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     AlreadyCompletedError,
@@ -58,7 +58,7 @@ def refused(status: int, code: str | None, **headers: str) -> ApiError:
         (405, None, ApiError),
         (408, None, UnavailableError),
         (409, None, AlreadyExistsError),
-        (412, None, AlreadyCompletedError),
+        (412, None, ApiError),
         (413, None, ApiError),
         (425, None, UnavailableError),
         (429, None, UnavailableError),
@@ -89,6 +89,9 @@ def refused(status: int, code: str | None, **headers: str) -> ApiError:
         (409, "AsyncTaskAlreadyExists", AlreadyExistsError),
         (409, "ConcurrentUpdateError", UnavailableError),
         (412, "StatefulAsyncInvocationAlreadyCompleted", AlreadyCompletedError),
+        (412, "CAExited", ApiError),
+        (412, "CAFileNotFound", NotFoundError),
+        (412, "PreconditionFailed", ApiError),
         (429, "ResourceExhausted", UnavailableError),
         (429, "ResourceThrottled", UnavailableError),
         (499, "ClientClosedRequest", UnavailableError),
@@ -108,6 +111,12 @@ def refused(status: int, code: str | None, **headers: str) -> ApiError:
         (400, "StatefulAsyncInvocationAlreadyExists", AlreadyExistsError),
         (400, "StatefulAsyncInvocationAlreadyCompleted", AlreadyCompletedError),
         (400, "FunctionNotFound", NotFoundError),
+        # Other spellings, met in the struct pages and in other people's programs
+        (400, "FUNCTION_NOT_FOUND", NotFoundError),
+        (400, "ServiceNotExist", NotFoundError),
+        (400, "ASYNC_TASK_NOT_EXIST", NotFoundError),
+        (400, "ASYNC_TASK_ALREADY_EXISTS", AlreadyExistsError),
+        (400, "ASYNC_TASK_ALREADY_COMPLETED", AlreadyCompletedError),
         # Alibaba Cloud's common gateway: a wrong key is "not found", yet the key is what is wrong
         (404, "InvalidAccessKeyId.NotFound", AccessDeniedError),
         (403, "InvalidAccessKeyId.Inactive", AccessDeniedError),
