@@ -42,9 +42,11 @@ def error(generation: Generation, refusal: Refusal, code: str, request_id: str) 
 
 
 def _item(generation: Generation, shown: InvocationView, arn: str, *, payloads: bool) -> dict[str, Any]:
-    values = msgspec.structs.asdict(shown) | {"function_arn": arn + shown.function}
-    fields = {**generation.fields, **(generation.payload_fields if payloads else {})}
-    return {wire: values[name] for wire, name in fields.items()}
+    names, values = generation.with_payloads if payloads else generation.without_payloads
+    item = dict(zip(names, values(shown), strict=True))
+    if "functionArn" in item:
+        item["functionArn"] = arn + shown.function
+    return item
 
 
 def _json(status: int, body: object) -> HttpResponse:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from operator import attrgetter
+from typing import Any, Literal
+
+from airflow_provider_fc.emulator.invocations import InvocationView
 
 Operation = Literal["List", "Get", "Stop", "Invoke"]
 
@@ -27,8 +30,16 @@ _FC2_FIELDS = {
     "invocationErrorMessage": "error_message",
     **_SHARED_FIELDS,
 }
-_FC3_FIELDS = {"functionArn": "function_arn", "taskId": "id", "taskErrorMessage": "error_message", **_SHARED_FIELDS}
+_FC3_FIELDS = {"functionArn": "function", "taskId": "id", "taskErrorMessage": "error_message", **_SHARED_FIELDS}
 _LATER_FIELDS = {"durationMs": "duration_ms"}
+
+
+Rendering = tuple[tuple[str, ...], Callable[[InvocationView], tuple[Any, ...]]]
+"""Names on the wire, and what reads their values; prepared once, since a page shows up to a hundred items."""
+
+
+def rendering(fields: Mapping[str, str]) -> Rendering:
+    return tuple(fields), attrgetter(*fields.values())
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class Generation:
     :param qualifier_in_path: the qualifier follows the service name and a dot; otherwise it is a query parameter.
     :param empty_list: what a List without a match holds under ``envelope``; ``...`` leaves the key out.
     :param last_token: what the last page says as ``nextToken``; ``...`` leaves the key out.
-    :param fields: field on the wire -> attribute of ``InvocationView`` (and ``function_arn``).
+    :param fields: field on the wire -> attribute of ``InvocationView``.
     :param payload_fields: the same, shown where payloads are.
     :param error_keys: where an error body says code, message and request id.
     :param codes: neutral error code -> this generation's spelling; others are spelled alike everywhere.
@@ -65,8 +76,12 @@ class Generation:
     empty_list: object = None
     last_token: object = ...
     routes: Mapping[tuple[str, Operation], re.Pattern[str]] = field(init=False)
+    without_payloads: Rendering = field(init=False)
+    with_payloads: Rendering = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "without_payloads", rendering(self.fields))
+        object.__setattr__(self, "with_payloads", rendering({**self.fields, **self.payload_fields}))
         function = f"/{self.version}{self.function_path}"
         one = rf"{function}/{self.collection}/(?P<id>[^/]+)"
         patterns: dict[tuple[str, Operation], str] = {

@@ -13,7 +13,7 @@ QUEUED = frozenset({"Enqueued", "Dequeued"})
 _NEVER_STARTS = QUEUED | {"Expired", "Invalid", "Stopped"}
 
 
-class Moment(msgspec.Struct, frozen=True):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """What an invocation looks like from ``at`` on (epoch ms, like every time here) until its next moment."""
 
     at: int
@@ -24,7 +24,7 @@ class Moment(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Invocation(msgspec.Struct, kw_only=True):
+class Invocation(msgspec.Struct, kw_only=True, gc=False):
     """An invocation with everything that ever happened to it.
 
     :param advance: what makes it go on: responses that showed it, the clock, or a worker process.
@@ -98,14 +98,14 @@ class Invocation(msgspec.Struct, kw_only=True):
         self.moments = [moment for moment in self.moments if moment.at <= now]
 
 
-class Event(msgspec.Struct, frozen=True, rename="camel"):
+class Event(msgspec.Struct, frozen=True, rename="camel", gc=False):
     event_id: int
     status: str
     timestamp: int
     event_detail: str
 
 
-class InvocationView(msgspec.Struct, frozen=True):
+class InvocationView(msgspec.Struct, frozen=True, gc=False):
     """What a response may show of an invocation at one moment."""
 
     service: str
@@ -143,7 +143,7 @@ def view(invocation: Invocation, moment: Moment, *, payloads: bool) -> Invocatio
         payload=_text(invocation.payload) if payloads else "",
         return_payload=_text(invocation.return_payload) if done else "",
         already_retried_times=moment.retries,
-        instance_id=invocation.instance_id if moment.started else "",
+        instance_id=(invocation.instance_id or f"c-{invocation.request_id}") if moment.started else "",
         duration_ms=max(0, moment.ended - moment.started) if moment.ended and moment.started else 0,
         events=_events(invocation.moments, moment),
     )

@@ -37,7 +37,6 @@ def invocations_of(
 
 def give_life(invocation: Invocation, life: Life, *, reset_start: bool) -> None:
     """Let an invocation nobody executes live ``life`` from its submission on."""
-    invocation.instance_id = f"c-{invocation.request_id}"
     invocation.script_error = life.error_message
     invocation.return_payload = life.return_payload.encode()
     if life.timeline is not None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
+
+from airflow_provider_fc.emulator.listing import Query
 
 FC_2016 = "/2016-08-15/services/media/functions/resize/stateful-async-invocations"
 FC_2021 = "/2021-04-06/services/media/functions/resize/stateful-async-invocations"
@@ -322,3 +326,17 @@ def test_an_id_of_another_qualifier_is_not_found(client, state):
 
     assert client("GET", f"{FC_2023}/job", qualifier="test").status == 404
     assert client("GET", f"{FC_2023}/job", qualifier="prod").status == 200
+
+
+def test_an_invocation_takes_less_than_three_quarters_of_a_kilobyte(state):
+    """100,000 of them have to fit into a process of 150 MB, together with the server."""
+    state.add([{"function": "resize", "id": "before", "statuses": ["Running"]}])
+    tracemalloc.start()
+    try:
+        state.add([{"function": "resize", "id_template": "job-{index}", "count": 2000, "statuses": ["Running"]}])
+        state.list_page(Query(service="", function="resize", order="asc"), limit=1)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept / 2000 < 750
