@@ -55,6 +55,7 @@ def settings_from(conn: Connection, region_id: str | None = None) -> Settings:
         raise SettingsError(conn_id, [f"its type is {conn.conn_type!r}; use {' or '.join(CONN_TYPES)}"])
     return Settings.from_connection(
         conn_id,
+        conn_type=conn.conn_type,
         host=conn.host,
         port=conn.port,
         login=conn.login,

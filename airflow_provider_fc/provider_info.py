@@ -1,4 +1,4 @@
-"""What Airflow's ProvidersManager reads: plain data; every Airflow process loads this file, so it loads nothing more.
+"""What Airflow's ProvidersManager reads: plain data; every Airflow process loads this file, so it loads nothing heavy.
 
 Airflow 3.2 and later build the connection form from ``conn-fields`` and ``ui-field-behaviour``; for earlier ones
 ``connection_form.py`` turns the same entries into widgets.
@@ -7,6 +7,8 @@ Airflow 3.2 and later build the connection form from ``conn-fields`` and ``ui-fi
 from __future__ import annotations
 
 from typing import Any
+
+from airflow_provider_fc.core.connection_fields import CONN_TYPE, EXTRA_FIELDS, STANDARD_FIELDS, Field
 
 _INTEGRATION = "Alibaba Cloud Function Compute"
 
@@ -30,74 +32,17 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": ["airflow_provider_fc.links.FunctionComputeConsoleLink"],
         "connection-types": [
             {
-                "connection-type": "alibaba_fc",
+                "connection-type": CONN_TYPE,
                 "hook-class-name": "airflow_provider_fc.hooks.FunctionComputeHook",
                 "hook-name": _INTEGRATION,
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "port"],
-                    "relabeling": {"host": "Endpoint", "login": "AccessKey ID", "password": "AccessKey secret"},
+                    "relabeling": {row.name: row.label for row in STANDARD_FIELDS},
                     "placeholders": {
-                        "host": "empty: made from account and region; http://127.0.0.1:9000 for the emulator",
-                        "login": "empty where a role or the environment provides the keys",
-                        "region_id": "cn-hangzhou",
-                        "account_id": "1234567890123456",
-                        "role_arn": "acs:ram::1234567890123456:role/airflow",
-                        "oidc_provider_arn": "acs:ram::1234567890123456:oidc-provider/ack-rrsa-c0123",
-                        "oidc_token_file": "/var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token",
-                        "verify": "true",
-                        "proxy": "http://proxy.example:3128",
+                        row.name: row.placeholder for row in (*STANDARD_FIELDS, *EXTRA_FIELDS) if row.placeholder
                     },
                 },
-                "conn-fields": {
-                    "region_id": _text("Region", "For example cn-hangzhou. Needed unless an endpoint is given."),
-                    "account_id": _text(
-                        "Account ID",
-                        "Number of the primary account; part of the endpoint. FC 2.0 and VPC endpoints need it.",
-                    ),
-                    "internal": _field(
-                        "VPC endpoint", "Use the -internal endpoint, reachable from inside a VPC.", type="boolean"
-                    ),
-                    "auth_type": _choice(
-                        "Authentication",
-                        "Where credentials come from. Empty: the AccessKey above, with the STS token if there is one.",
-                        "access_key",
-                        "sts",
-                        "ram_role_arn",
-                        "ecs_ram_role",
-                        "oidc_role_arn",
-                        "credentials_uri",
-                        "default",
-                    ),
-                    "security_token": _text("STS token", "For auth_type sts.", format="password"),
-                    "role_arn": _text("Role ARN", "RAM role to assume, for auth_type ram_role_arn and oidc_role_arn."),
-                    "role_session_name": _text("Role session name", "Shown in the audit log of the assumed role."),
-                    "external_id": _text("External ID", "If the role's trust policy asks for one."),
-                    "session_duration": _field(
-                        "Role session, seconds",
-                        "At least 900; at most what the role allows.",
-                        type="integer",
-                        minimum=900,
-                    ),
-                    "oidc_provider_arn": _text("OIDC provider ARN", "For auth_type oidc_role_arn (RRSA)."),
-                    "oidc_token_file": _text("OIDC token file", "Path on the worker and the triggerer."),
-                    "ecs_role_name": _text("ECS role name", "For auth_type ecs_ram_role; empty: ask the instance."),
-                    "credentials_uri": _text("Credentials URI", "For auth_type credentials_uri."),
-                    "api_version": _choice(
-                        "API version",
-                        "Empty: 2016-08-15 where a service name is given (FC 2.0), else 2023-03-30 (FC 3.0).",
-                        "2016-08-15",
-                        "2021-04-06",
-                        "2023-03-30",
-                    ),
-                    "signature": _choice("Signature", "Empty: the one that belongs to the API version.", "FC", "ACS3"),
-                    "connect_timeout": _field("Connect timeout, seconds", "Default 5.", type="number", minimum=0),
-                    "read_timeout": _field("Read timeout, seconds", "Default 30.", type="number", minimum=0),
-                    "max_attempts": _field(
-                        "Attempts", "Tries of one request, the first included. Default 4.", type="integer", minimum=1
-                    ),
-                    "verify": _text("Verify TLS", "true, false, or the path of a CA bundle on every Airflow host."),
-                    "proxy": _text("Proxy", "URL; empty: the proxy settings of the environment."),
-                },
+                "conn-fields": {row.name: _form_field(row) for row in EXTRA_FIELDS},
             }
         ],
     }
@@ -107,13 +52,16 @@ def _modules(*names: str) -> list[dict[str, Any]]:
     return [{"integration-name": _INTEGRATION, "python-modules": list(names)}]
 
 
-def _field(label: str, description: str, *, type: str, **schema: Any) -> dict[str, Any]:
-    return {"label": label, "description": description, "schema": {"type": [type, "null"], **schema}}
+_TYPES = {"boolean": "boolean", "whole": "integer", "timeout": "number"}
+"""What JSON Schema calls a kind of field; all others are text."""
 
 
-def _text(label: str, description: str, **schema: Any) -> dict[str, Any]:
-    return _field(label, description, type="string", **schema)
-
-
-def _choice(label: str, description: str, *values: str) -> dict[str, Any]:
-    return _text(label, description, enum=list(values))
+def _form_field(row: Field) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": [_TYPES.get(row.kind, "string"), "null"]}
+    if row.choices:
+        schema["enum"] = list(row.choices)
+    if row.kind == "secret":
+        schema["format"] = "password"
+    if row.kind in ("whole", "timeout"):
+        schema["minimum"] = row.at_least or 0
+    return {"label": row.label, "description": row.help, "schema": schema}

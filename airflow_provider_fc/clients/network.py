@@ -14,9 +14,10 @@ from urllib.request import (  # type: ignore[attr-defined]  # the second is miss
 import certifi
 
 from airflow_provider_fc import __version__
+from airflow_provider_fc.core.endpoints import is_loopback
 from airflow_provider_fc.core.errors import SettingsError, TransportError
 from airflow_provider_fc.core.http import HttpRequest
-from airflow_provider_fc.core.settings import Settings, is_loopback
+from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import redact_signed
 
 log = logging.getLogger(__name__)

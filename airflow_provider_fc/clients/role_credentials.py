@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_provider_fc.clients.network import proxy_for, transport_error
+from airflow_provider_fc.core.endpoints import is_loopback
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     FunctionComputeError,
@@ -28,7 +29,7 @@ from airflow_provider_fc.core.errors import (
     UnavailableError,
 )
 from airflow_provider_fc.core.http import HttpRequest
-from airflow_provider_fc.core.settings import Auth, Settings, is_loopback
+from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.core.signing import Credentials
 
 log = logging.getLogger(__name__)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from airflow_provider_fc.core.api import FunctionRef
-from airflow_provider_fc.core.settings import Settings, region_of
+from airflow_provider_fc.core.endpoints import region_of
+from airflow_provider_fc.core.settings import Settings
 
-_CONSOLE = "https://fcnext.console.aliyun.com"
+_SITES = {"china": "https://fcnext.console.aliyun.com", "international": "https://fc.console.alibabacloud.com"}
+"""The account belongs to one of the two sites; neither its number nor the region tells to which."""
 
 
 def console_url(settings: Settings, function: FunctionRef) -> str:
-    """The function's page; empty when no region is known.
+    """Make the address of the function's page; empty when no region is known.
 
-    Source: console addresses in the tests of the devsapp/fc3 tool and in published guides; a page for a single
-    invocation is not documented.
+    Source: console addresses in the tests of the devsapp/fc3 tool and in published guides, and for the international
+    site the page of all functions in Alibaba Cloud's own guide; what follows is taken to be as on the other site. A
+    page for a single invocation is not documented.
     """
     region = settings.region_id or region_of(settings.endpoint or "")
     if not region:
         return ""
+    site = _SITES[settings.console]
     if function.service_name is None:
-        return f"{_CONSOLE}/{region}/functions/{function.function_name}"
+        return f"{site}/{region}/functions/{function.function_name}"
     qualifier = function.qualifier or "LATEST"
-    return f"{_CONSOLE}/{region}/services/{function.service_name}/function-detail/{function.function_name}/{qualifier}"
+    return f"{site}/{region}/services/{function.service_name}/function-detail/{function.function_name}/{qualifier}"

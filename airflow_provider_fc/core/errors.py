@@ -74,6 +74,7 @@ class ParameterError(FunctionComputeError, ValueError):
 
     def __init__(self, name: str, problem: str) -> None:
         self.name = name
+        self.problem = problem
         super().__init__(f"{name}: {problem}")
 
 

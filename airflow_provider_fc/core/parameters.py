@@ -6,6 +6,7 @@ Values arrive as templates render them: numbers as text, ``None`` as the text ``
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -174,6 +175,21 @@ def interval(name: str, value: object) -> float:
     if number < SHORTEST_INTERVAL:
         raise ParameterError(name, f"{value!r} is too short; give {SHORTEST_INTERVAL:g} second or more")
     return number
+
+
+def timeout(name: str, value: object) -> float:
+    """Read a duration in seconds that is more than nothing."""
+    number = seconds(name, value)
+    if not number:
+        raise ParameterError(name, f"{value!r} is too short; give more than 0 seconds")
+    return number
+
+
+def matching(name: str, text: str, pattern: re.Pattern[str], what: str) -> str:
+    """Read text of a form of its own."""
+    if not pattern.fullmatch(text):
+        raise ParameterError(name, f"{text!r} is not {what}")
+    return text
 
 
 def boolean(name: str, value: object) -> bool:

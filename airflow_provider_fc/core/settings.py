@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, cast, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-from airflow_provider_fc.core.api import APIS, Api
-from airflow_provider_fc.core.errors import SettingsError
-from airflow_provider_fc.core.limits import MIN_SESSION_SECONDS
+from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core.api import Api
+from airflow_provider_fc.core.connection_fields import AUTH_TYPES, CONN_TYPE, EXTRA_FIELDS, STANDARD_FIELDS, Field
+from airflow_provider_fc.core.endpoints import check_internal_only, origin_of, region_of, usual_origin
+from airflow_provider_fc.core.errors import ParameterError, SettingsError
 from airflow_provider_fc.core.signing import Signature
 
+log = logging.getLogger(__name__)
+
 AuthType = Literal["access_key", "sts", "ram_role_arn", "ecs_ram_role", "oidc_role_arn", "credentials_uri", "default"]
+Console = Literal["china", "international"]
 
-REQUIRED_FIELDS: dict[AuthType, tuple[str, ...]] = {
-    "access_key": ("login", "password"),
-    "sts": ("login", "password", "security_token"),
-    "ram_role_arn": ("login", "password", "role_arn"),
-    "ecs_ram_role": (),
-    "oidc_role_arn": ("role_arn", "oidc_provider_arn", "oidc_token_file"),
-    "credentials_uri": ("credentials_uri",),
-    "default": (),
-}
-"""What each way of proving who we are cannot do without."""
-
-_LABELS = {"login": "login (AccessKey ID)", "password": "password (AccessKey secret)"}
-
-# The official Alibaba provider keeps the keys in extra and calls this way "AK".
-_AUTH_TYPE_ALIASES = {"AK": "access_key"}
+_DEFAULTS: dict[str, Any] = {row.name: row.default for row in EXTRA_FIELDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +43,21 @@ class Auth:
     credentials_uri: str | None = field(default=None, repr=False)
 
 
+_OF_AUTH = {each.name for each in fields(Auth)}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything a client needs to know, frozen, hashable and free of Airflow.
 
     :param endpoint: origin that overrides the rule of :meth:`origin`.
-    :param connect_timeout: seconds, default 5.
-    :param read_timeout: seconds between two reads, default 30.
-    :param max_attempts: tries of one request, the first included; default 4.
-    :param verify: ``True`` for the public CAs (certifi), ``False`` for none, or the path of a CA bundle.
+    :param connect_timeout: seconds.
+    :param read_timeout: seconds between two reads.
+    :param max_attempts: tries of one request, the first included.
+    :param verify: ``True`` for the environment's CAs or else the public ones (certifi), ``False`` for none, or the path
+        of a CA bundle.
     :param proxy: URL; without it the environment's proxy settings apply.
+    :param console: the site that links lead to.
     """
 
     conn_id: str
@@ -67,32 +65,30 @@ class Settings:
     endpoint: str | None = None
     region_id: str | None = None
     account_id: str | None = None
-    internal: bool = False
+    internal: bool = _DEFAULTS["internal"]
     api_version: str | None = None
     signature: Signature | None = None
-    connect_timeout: float = 5.0
-    read_timeout: float = 30.0
-    max_attempts: int = 4
-    verify: bool | str = True
+    connect_timeout: float = _DEFAULTS["connect_timeout"]
+    read_timeout: float = _DEFAULTS["read_timeout"]
+    max_attempts: int = _DEFAULTS["max_attempts"]
+    verify: bool | str = _DEFAULTS["verify"]
     proxy: str | None = field(default=None, repr=False)
+    console: Console = _DEFAULTS["console"]
 
     def origin(self, api: Api) -> str:
-        """Where to send requests of this API: scheme and authority (page "Endpoints").
+        """Tell where to send requests of this API: scheme and authority.
 
         :raises SettingsError: FC 2.0 has no endpoint without an account id.
         """
         if self.endpoint:
             return self.endpoint
-        if self.account_id:
-            return f"https://{self.account_id}.{self.region_id}{'-internal' if self.internal else ''}.fc.aliyuncs.com"
-        if api.has_services:
-            raise SettingsError(
-                self.conn_id,
-                ["extra.account_id is missing: FC 2.0 (service_name given) is reached at an address that contains it"],
-            )
-        return f"https://fcv3.{self.region_id}.aliyuncs.com"
+        try:
+            return usual_origin(self.region_id, self.account_id, internal=self.internal, has_services=api.has_services)
+        except ParameterError as error:
+            raise SettingsError(self.conn_id, [_line(error)]) from None
 
     def signature_for(self, api: Api) -> Signature:
+        """Choose the signature: the connection's, else the one that belongs to the API."""
         return self.signature or api.signature
 
     @classmethod
@@ -100,6 +96,7 @@ class Settings:
         cls,
         conn_id: str,
         *,
+        conn_type: str = CONN_TYPE,
         host: str | None = None,
         port: int | None = None,
         login: str | None = None,
@@ -112,209 +109,222 @@ class Settings:
         :param region_id: overrides the connection's region.
         :raises SettingsError: names every mistake.
         """
-        fields = _Fields(extra or {})
-        auth = _auth(fields, login, password)
+        given = _Given({"login": login, "password": password}, extra or {}, conn_type)
+        if conn_type == CONN_TYPE:
+            given.refuse_unknown()
+        elif given.unknown:  # such a connection serves others too
+            log.info("Connection %r: not used for Function Compute: extra %s", conn_id, ", ".join(given.unknown))
+        overridden = not parameters.is_absent(region_id)
+        if overridden:
+            given.texts["region_id"] = ("region_id", str(region_id).strip())
+        auth = given.auth()
         settings = cls(
             conn_id=conn_id,
             auth=auth,
-            endpoint=_endpoint(fields, host, port),
-            region_id=_region(fields, region_id),
-            account_id=fields.matching("account_id", _DIGITS, "the primary account's numeric id"),
-            internal=fields.boolean("internal", default=False),
-            api_version=fields.choice("api_version", tuple(APIS)),
-            signature=cast("Signature | None", fields.choice("signature", get_args(Signature))),
-            connect_timeout=fields.number("connect_timeout", 5.0, above=0),
-            read_timeout=fields.number("read_timeout", 30.0, above=0),
-            max_attempts=int(fields.number("max_attempts", 4, above=0, whole=True)),
-            verify=fields.verify(),
-            proxy=fields.proxy(),
+            endpoint=given.read(origin_of, host, port),
+            **{row.name: given.value(row) for row in EXTRA_FIELDS if row.name not in _OF_AUTH},
         )
         if not (host or "").strip():
-            settings._check_reachable(fields)
-        elif not _is_blank(region_id):
-            settings._check_region(fields)
-        if fields.problems:
-            raise SettingsError(conn_id, fields.problems)
+            given.read(_check_region_is_given, settings)
+            given.read(_check_account_is_given, settings)
+        elif overridden:
+            given.read(_check_region_of_host, settings)
+        if given.problems:
+            raise SettingsError(conn_id, given.problems)
         return settings
 
-    def _check_reachable(self, fields: _Fields) -> None:
-        if not self.region_id:
-            fields.problem("extra.region_id", "is missing; give the region, for example cn-hangzhou, or set host")
-        if self.internal and not self.account_id:
-            fields.problem("extra.account_id", "is missing; the -internal (VPC) endpoint needs it")
 
-    def _check_region(self, fields: _Fields) -> None:
-        named = region_of(self.endpoint or "")
-        if named and named != self.region_id:
-            fields.problem(
-                "region_id",
-                f"{self.region_id!r} was asked for, but the connection's host is in {named}; use another connection, "
-                "or leave host empty and give account_id",
-            )
+def _check_region_is_given(settings: Settings) -> None:
+    if not settings.region_id:
+        raise ParameterError("extra.region_id", "is missing; give the region, for example cn-hangzhou, or set host")
+    check_internal_only(settings.region_id, settings.account_id, internal=settings.internal)
 
 
+def _check_account_is_given(settings: Settings) -> None:
+    if settings.internal and not settings.account_id:
+        raise ParameterError("extra.account_id", "is missing; the -internal (VPC) endpoint needs it")
+
+
+def _check_region_of_host(settings: Settings) -> None:
+    named = region_of(settings.endpoint or "")
+    if named and named != settings.region_id:
+        raise ParameterError(
+            "region_id",
+            f"{settings.region_id!r} was asked for, but the connection's host is in {named}; use another connection, "
+            "or leave host empty and give account_id",
+        )
+
+
+def _line(error: ParameterError) -> str:
+    return f"{error.name} {error.problem}"
+
+
+# --- one field --------------------------------------------------------------------------------------------------------
+
+_REGION = re.compile(r"[a-z0-9-]+")
 _DIGITS = re.compile(r"[0-9]+")
-_REGION = re.compile(r"[A-Za-z0-9-]+")
-_AUTHORITY = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]+)?")
-_LOOPBACK = re.compile(r"(localhost|127(\.[0-9]+){3}|\[::1\])(:[0-9]+)?")
+_BOOLEANS = {"yes": "true", "1": "true", "no": "false", "0": "false"}
+
+# The official Alibaba provider keeps the keys in extra and calls this way "AK".
+_CHOICE_ALIASES = {"AK": "access_key"}
 
 
-def is_loopback(origin: str) -> bool:
-    """Whether an origin or authority names this very machine."""
-    return _LOOPBACK.fullmatch(origin.rpartition("://")[2]) is not None
+def _proxy(name: str, text: str) -> str:
+    """A proxy's URL. What is wrong with it is said without showing it: it may hold a password."""
+    try:
+        parts = urlsplit(text if "://" in text else f"//{text}")
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    else:
+        usable = usable and "@" not in parts.path + parts.query + parts.fragment
+    if not usable:
+        raise ParameterError(
+            name, "is not a proxy's URL; give http://[user:password@]host:port, with %-encoded password"
+        )
+    return text
 
 
-# {account}.{region}[-internal].fc.aliyuncs.com, {region}.fc.aliyuncs.com, fcv3.{region}.aliyuncs.com (page "Endpoints")
-_REGION_IN_HOST = re.compile(
-    r"https?://(?:(?:\d+\.)?([a-z0-9-]+?)(?:-internal)?\.fc|fcv3\.([a-z0-9-]+))\.aliyuncs\.com(?::\d+)?"
-)
+def _boolean(name: str, text: str) -> bool:
+    return parameters.boolean(name, _BOOLEANS.get(text.lower(), text))
 
 
-def region_of(endpoint: str) -> str | None:
-    """The region that an endpoint of Alibaba Cloud's own belongs to."""
-    found = _REGION_IN_HOST.fullmatch(endpoint.lower())
-    return None if found is None else found[1] or found[2]
+def _verify(name: str, text: str) -> bool | str:
+    """A boolean, or the path of a CA bundle."""
+    word = _BOOLEANS.get(text.lower(), text.lower())
+    return _boolean(name, word) if word in ("true", "false") else text
 
 
-def _is_blank(override: object) -> bool:
-    """Not given, or what a template makes of that."""
-    return override is None or str(override).strip() in ("", "None")
+PARSERS: dict[str, Callable[[Field, str, str], Any]] = {
+    "text": lambda row, name, text: text,
+    "secret": lambda row, name, text: text,
+    "region": lambda row, name, text: parameters.matching(
+        name, text.lower(), _REGION, "a region id such as cn-hangzhou"
+    ),
+    "account": lambda row, name, text: parameters.matching(name, text, _DIGITS, "the primary account's numeric id"),
+    "boolean": lambda row, name, text: _boolean(name, text),
+    "choice": lambda row, name, text: parameters.choice(name, _CHOICE_ALIASES.get(text, text), row.choices),
+    "whole": lambda row, name, text: parameters.whole_number(name, text, at_least=row.at_least or 0),
+    "timeout": lambda row, name, text: parameters.timeout(name, text),
+    "verify": lambda row, name, text: _verify(name, text),
+    "proxy": lambda row, name, text: _proxy(name, text),
+}
+"""How the text of a field becomes its value, by the kind of the row."""
 
 
-def _region(fields: _Fields, override: str | None) -> str | None:
-    if not _is_blank(override):
-        fields = _Fields({"region_id": override}, fields.problems)
-    # The official Alibaba provider calls it "region".
-    key = "region_id" if fields.text("region_id") else "region"
-    return fields.matching(key, _REGION, "a region id such as cn-hangzhou")
+# --- all of them ------------------------------------------------------------------------------------------------------
 
 
-def _endpoint(fields: _Fields, host: str | None, port: int | None) -> str | None:
-    """``host`` with or without scheme and port -> origin; https unless it says otherwise or is this machine."""
-    text = (host or "").strip().rstrip("/")
-    if not text:
-        return None
-    scheme, found, authority = text.rpartition("://")
-    if not found:
-        scheme = "http" if is_loopback(authority) else "https"
-    if port and not authority.rpartition("]")[2].count(":"):
-        authority = f"{authority}:{port}"
-    scheme = scheme.lower()
-    if scheme not in ("http", "https") or not _AUTHORITY.fullmatch(authority):
-        shown = text.rpartition("@")[2]  # what stands before an @ may be a password
-        fields.problem("host", f"{shown!r} is not an endpoint; give a host or http(s)://host[:port] without a path")
-        return None
-    return f"{scheme}://{authority}"
+class _Given:
+    """What a connection's author has filled in, and what is wrong with it.
+
+    Everything may be text, as the form and URIs give it; blanks are what a form sends for what was left empty.
+
+    :ivar texts: by field, its name as the author spelled it, and its stripped text.
+    :ivar unknown: keys of extra that belong to no field.
+    """
+
+    def __init__(self, standard: Mapping[str, Any], extra: Mapping[str, Any], conn_type: str) -> None:
+        self.problems: list[str] = []
+        self.texts: dict[str, tuple[str, str]] = {}
+        values = {_shown(name): value for name, value in standard.items()}
+        values |= {f"extra.{key}": value for key, value in extra.items()}
+        spellings = {name: row for row in _ROWS for name in _spellings(row, conn_type)}
+        for name, row in spellings.items():
+            text = str(values[name]).strip() if values.get(name) is not None else ""
+            if text:
+                self.texts.setdefault(row.name, (name, text))
+        self.unknown = [key for key in extra if f"extra.{key}" not in spellings]
+
+    def refuse_unknown(self) -> None:
+        """Note what nobody reads, since its author believes in it, with the field that may be meant."""
+        for key in self.unknown:
+            near = get_close_matches(_plain(key), _NEAR, n=1, cutoff=0.5)
+            known = f"did you mean {_shown(_NEAR[near[0]])}?" if near else f"known are {', '.join(_OF_EXTRA)}"
+            self.problems.append(f"extra.{key} is unknown; {known}")
+
+    def read(self, parse: Callable[..., Any], *args: Any) -> Any:
+        """Call a function that reads or checks something; note its objection."""
+        try:
+            return parse(*args)
+        except ParameterError as error:
+            self.problems.append(_line(error))
+            return None
+
+    def value(self, row: Field) -> Any:
+        """Read a field; its default where it is absent or wrong."""
+        if row.name not in self.texts:
+            return row.default
+        value = self.read(PARSERS[row.kind], row, *self.texts[row.name])
+        return row.default if value is None else value
+
+    def auth(self) -> Auth:
+        """Read who we are, and note what is missing for that."""
+        values = {row.name: self.value(row) for row in EXTRA_FIELDS if row.name in _OF_AUTH}
+        for name, attribute in (("login", "access_key_id"), ("password", "access_key_secret")):
+            values[attribute] = self.texts[name][1] if name in self.texts else None
+        if "auth_type" in self.texts:
+            kind = values["auth_type"] or "access_key"
+            self._miss(kind, f"auth_type {kind!r}")
+        elif kind := self.read(implied_auth_type, given := [name for name in _IDENTITY if name in self.texts]):
+            telling = [name for name in given if name not in _KEYS]
+            self._miss(kind, f"auth_type {kind!r}" + (f" (because of {_listed(telling)})" if telling else ""))
+        return Auth(**{**values, "auth_type": kind or "access_key"})
+
+    def _miss(self, kind: str, who: str) -> None:
+        for name in AUTH_TYPES[kind].needs:
+            if name not in self.texts:
+                self.problems.append(f"{_shown(name)} is missing; {who} needs it")
 
 
-def _auth(fields: _Fields, login: str | None, password: str | None) -> Auth:
-    given = fields.text("auth_type")
-    auth_type = _AUTH_TYPE_ALIASES.get(given or "", given)
-    if auth_type is not None and auth_type not in REQUIRED_FIELDS:
-        fields.problem("extra.auth_type", f"{given!r} is unknown; use one of {', '.join(REQUIRED_FIELDS)}")
-        auth_type = None
-    security_token = fields.text("security_token")
-    kind: AuthType = auth_type or ("sts" if security_token else "access_key")
-    auth = Auth(
-        auth_type=kind,
-        access_key_id=(login or "").strip() or fields.text("access_key_id"),
-        access_key_secret=(password or "").strip() or fields.text("access_key_secret"),
-        security_token=security_token,
-        role_arn=fields.text("role_arn"),
-        role_session_name=fields.text("role_session_name"),
-        external_id=fields.text("external_id"),
-        session_duration=fields.optional_whole("session_duration", at_least=MIN_SESSION_SECONDS),
-        oidc_provider_arn=fields.text("oidc_provider_arn"),
-        oidc_token_file=fields.text("oidc_token_file"),
-        ecs_role_name=fields.text("ecs_role_name"),
-        credentials_uri=fields.text("credentials_uri"),
+_KEYS = ("login", "password")
+_ROWS = (*STANDARD_FIELDS, *EXTRA_FIELDS)
+_OF_EXTRA = [row.name for row in EXTRA_FIELDS]
+_IDENTITY = list(dict.fromkeys(name for auth in AUTH_TYPES.values() for name in (*auth.needs, *auth.may)))
+_LABELS = {row.name: f"{row.name} ({row.label})" for row in STANDARD_FIELDS}
+
+
+def _shown(name: str) -> str:
+    return _LABELS.get(name, f"extra.{name}")
+
+
+def _spellings(row: Field, conn_type: str) -> list[str]:
+    """The names under which a field is read; the first that has a value counts."""
+    # Airflow's forms used to store the fields of a type in extra with such a prefix.
+    prefixed = [] if row in STANDARD_FIELDS else [f"extra.extra__{conn_type}__{row.name}"]
+    return [_shown(row.name), *prefixed, *(f"extra.{alias}" for alias in row.aliases)]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\W+", "_", text.lower())
+
+
+_NEAR = {_plain(text): row.name for row in _ROWS for text in (row.label, row.name)}
+"""The field that an author may mean by a name: authors also call it by its label."""
+
+
+def implied_auth_type(given: Sequence[str]) -> AuthType:
+    """Tell what the fields that are filled in mean, where no ``auth_type`` says it.
+
+    Of those that use all of these fields it is the one that lacks the least.
+
+    :raises ParameterError: they fit none, or several equally well: nobody is taken for somebody else by a guess.
+    """
+    if not given:
+        return "access_key"
+    lacking = {
+        kind: len({*auth.needs} - {*given})
+        for kind, auth in AUTH_TYPES.items()
+        if kind != "default" and {*given} <= {*auth.needs, *auth.may}
+    }
+    best = [kind for kind, count in lacking.items() if count == min(lacking.values())]
+    if len(best) == 1:
+        return cast("AuthType", best[0])
+    problem = f"may mean {' or '.join(best)}" if best else "do not belong to one auth_type"
+    raise ParameterError(
+        "extra.auth_type", f"is missing, and {_listed(given)} {problem}; give it, and leave out what is not meant"
     )
-    values = {"login": auth.access_key_id, "password": auth.access_key_secret}
-    for name in REQUIRED_FIELDS[kind]:
-        if not values.get(name, getattr(auth, name, None)):
-            fields.problem(_LABELS.get(name, f"extra.{name}"), f"is missing; auth_type {kind!r} needs it")
-    return auth
 
 
-class _Fields:
-    """Reads ``extra`` leniently (everything may be text, as the form and URIs give it) and collects what is wrong."""
-
-    def __init__(self, extra: Mapping[str, Any], problems: list[str] | None = None) -> None:
-        self._extra = extra
-        self.problems: list[str] = [] if problems is None else problems
-
-    def problem(self, name: str, text: str) -> None:
-        self.problems.append(f"{name} {text}")
-
-    def text(self, name: str) -> str | None:
-        """Stripped text, ``None`` for absent or blank (a form sends blanks for what was left empty)."""
-        value = self._extra.get(name)
-        return None if value is None else str(value).strip() or None
-
-    def matching(self, name: str, pattern: re.Pattern[str], what: str) -> str | None:
-        value = self.text(name)
-        if value is not None and not pattern.fullmatch(value):
-            self.problem(f"extra.{name}", f"{value!r} is not {what}")
-        return value
-
-    def choice(self, name: str, allowed: tuple[str, ...]) -> str | None:
-        value = self.text(name)
-        if value is not None and value not in allowed:
-            self.problem(f"extra.{name}", f"{value!r} is unknown; use one of {', '.join(allowed)}")
-            return None
-        return value
-
-    def boolean(self, name: str, *, default: bool) -> bool:
-        value = self.text(name)
-        if value is None:
-            return default
-        if value.lower() not in _BOOLEANS:
-            self.problem(f"extra.{name}", f"{value!r} is not a boolean; use true or false")
-            return default
-        return _BOOLEANS[value.lower()]
-
-    def number(self, name: str, default: float, *, above: float, whole: bool = False) -> float:
-        value = self.text(name)
-        if value is None:
-            return default
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not above < number < float("inf") or (whole and number != int(number)):
-            kind = "a whole number" if whole else "a number"
-            self.problem(f"extra.{name}", f"{value!r} is not {kind} above {above:g}")
-            return default
-        return number
-
-    def optional_whole(self, name: str, *, at_least: int) -> int | None:
-        if self.text(name) is None:
-            return None
-        return int(self.number(name, at_least, above=at_least - 1, whole=True))
-
-    def proxy(self) -> str | None:
-        """A proxy's URL. What is wrong with it is said without showing it: it may hold a password."""
-        value = self.text("proxy")
-        if value is None:
-            return None
-        try:
-            parts = urlsplit(value if "://" in value else f"//{value}")
-            usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-        except ValueError:
-            usable = False
-        else:
-            usable = usable and "@" not in parts.path + parts.query + parts.fragment
-        if not usable:
-            self.problem(
-                "extra.proxy", "is not a proxy's URL; give http://[user:password@]host:port, with %-encoded password"
-            )
-            return None
-        return value
-
-    def verify(self) -> bool | str:
-        """A boolean, or the path of a CA bundle."""
-        value = self.text("verify")
-        return True if value is None else _BOOLEANS.get(value.lower(), value)
-
-
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(_shown(name) for name in names)

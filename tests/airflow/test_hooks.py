@@ -296,6 +296,30 @@ def test_a_host_is_an_endpoint_with_or_without_scheme(
     assert call("list_invocations", "resize") == []
 
 
+@pytest.mark.parametrize(
+    "written_as",
+    [
+        "alibaba-fc://id:secret@[::1]:9000/",
+        '{"conn_type": "alibaba_fc", "login": "id", "password": "secret", "host": "::1", "port": 9000}',
+        '{"conn_type": "alibaba_fc", "login": "id", "password": "secret", "host": "http://[::1]:9000"}',
+    ],
+    ids=["URI", "host and port", "host"],
+)
+def test_an_ipv6_address_is_an_endpoint_although_airflow_strips_its_brackets(
+    written_as: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FC_DEFAULT", written_as)
+
+    assert FunctionComputeHook().settings.endpoint == "http://[::1]:9000"
+
+
+def test_an_extra_that_nobody_reads_is_refused_when_the_connection_is_used(connection: Callable[..., str]) -> None:
+    connection(login="id", password="secret", extra={"region_id": "cn-hangzhou", "endpoint": "127.0.0.1"})
+
+    with pytest.raises(SettingsError, match=r"extra\.endpoint is unknown; did you mean host \(Endpoint\)\?"):
+        FunctionComputeHook().settings  # noqa: B018 - reading it is what is tested
+
+
 def test_host_and_port_fields_are_an_endpoint(
     emulator: FunctionComputeEmulator, connection: Callable[..., str], call: Callable[..., Any]
 ) -> None:

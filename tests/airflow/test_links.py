@@ -55,6 +55,24 @@ def test_the_address(fields: dict[str, str], function: dict[str, str], path: str
     assert found == (f"https://fcnext.console.aliyun.com/{path}" if path else "")
 
 
+@pytest.mark.parametrize(
+    ("function", "path"),
+    [
+        ({}, "functions/resize"),
+        ({"service_name": "media", "qualifier": "prod"}, "services/media/function-detail/resize/prod"),
+    ],
+    ids=["FC 3.0", "FC 2.0"],
+)
+def test_the_account_of_the_international_site_has_its_own_console(function: dict[str, str], path: str) -> None:
+    settings = Settings.from_connection(
+        "fc", login="id", password="s", extra={"region_id": "cn-hangzhou", "console": "international"}
+    )
+
+    found = console_url(settings, function_of(settings, "resize", **function))
+
+    assert found == f"https://fc.console.alibabacloud.com/cn-hangzhou/{path}"
+
+
 OPERATORS = {
     FunctionComputeInvocationsSensor: {"invocation_id_prefix": "job-", "settle_seconds": 0},
     FunctionComputeListInvocationsOperator: {},

@@ -20,7 +20,7 @@ import pytest
 
 from airflow_provider_fc import __version__, connection_form
 from airflow_provider_fc.core.api import APIS
-from airflow_provider_fc.core.settings import Auth, AuthType, Settings
+from airflow_provider_fc.core.settings import Auth, AuthType, Console, Settings
 from airflow_provider_fc.core.signing import Signature
 from airflow_provider_fc.provider_info import get_provider_info
 
@@ -116,13 +116,14 @@ def test_the_form_offers_exactly_the_extras_that_the_settings_read() -> None:
 
 def test_the_form_offers_exactly_the_choices_that_the_settings_accept() -> None:
     assert choices("auth_type") == list(get_args(AuthType))
+    assert choices("console") == list(get_args(Console))
     assert choices("signature") == list(get_args(Signature))
     assert sorted(choices("api_version")) == sorted(APIS)
 
 
 def test_a_connection_filled_in_with_the_placeholders_is_valid() -> None:
     behaviour = CONNECTION_TYPE["ui-field-behaviour"]["placeholders"]
-    extra = {name: text for name, text in behaviour.items() if name in CONN_FIELDS}
+    extra = {name: text for name, text in behaviour.items() if name in CONN_FIELDS} | {"auth_type": "ram_role_arn"}
 
     settings = Settings.from_connection("fc_default", login="id", password="secret", extra=extra)
 

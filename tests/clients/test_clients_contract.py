@@ -10,11 +10,13 @@ import gzip
 import json
 import logging
 import socket
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -774,6 +776,28 @@ def test_a_server_whose_authority_is_not_known_is_refused_by_default(connect, se
 
     explains(caught.value, request)
     assert server.requests == []
+
+
+def test_an_ipv6_address_is_reached(connect):
+    with HTTPServer6(("::1", 0), AnswersOk) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        request = signed(f"http://[::1]:{server.server_port}")
+
+        assert connect(request.origin).exchange(request).status == 200
+
+
+class HTTPServer6(HTTPServer):
+    address_family = socket.AF_INET6
+    timeout = 10
+
+
+class AnswersOk(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None: ...
 
 
 def test_verify_names_the_authority_to_trust(connect, serve, authority):

@@ -807,12 +807,13 @@ FRESH = """
 import logging, sys, threading
 from airflow_provider_fc.clients.credentials import provider_for
 from airflow_provider_fc.core.errors import FunctionComputeError
-from airflow_provider_fc.core.settings import REQUIRED_FIELDS, Auth, Settings
+from airflow_provider_fc.core.connection_fields import AUTH_TYPES
+from airflow_provider_fc.core.settings import Auth, Settings
 
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append(event))
 providers = []
-for auth_type in REQUIRED_FIELDS:
+for auth_type in AUTH_TYPES:
     auth = Auth(auth_type, "id", "secret", "token", role_arn="r", credentials_uri="http://127.0.0.1:1/")
     settings = Settings("fc", auth, region_id="cn-hangzhou")
     provider_for(settings).cached(None)
@@ -821,7 +822,7 @@ calls = [event for event in seen if event in ("open", "import", "exec") or event
 print(calls, "alibabacloud_credentials" in sys.modules)
 
 try:
-    providers[list(REQUIRED_FIELDS).index("credentials_uri")].get(None)
+    providers[list(AUTH_TYPES).index("credentials_uri")].get(None)
 except FunctionComputeError as error:
     print(type(error).__name__)
 handlers = [logger for name in ("credentials", "alibabacloud-tea") for logger in logging.getLogger(name).handlers]

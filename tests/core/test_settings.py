@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from airflow_provider_fc.core.api import APIS
-from airflow_provider_fc.core.errors import SettingsError
-from airflow_provider_fc.core.settings import REQUIRED_FIELDS, Auth, Settings, is_loopback
+from airflow_provider_fc.core.connection_fields import AUTH_TYPES, EXTRA_FIELDS, STANDARD_FIELDS
+from airflow_provider_fc.core.endpoints import is_loopback, region_of
+from airflow_provider_fc.core.errors import ParameterError, SettingsError
+from airflow_provider_fc.core.settings import PARSERS, Auth, Settings, implied_auth_type
 
 OLD, MIDDLE, NEW = (APIS[version] for version in ("2016-08-15", "2021-04-06", "2023-03-30"))
 SECRETS = ("LTAI-key-id", "top-secret", "CAIS-token", "ext-id-1", "http://100.100.100.200/creds?key=1", "user:pass")
@@ -58,6 +62,9 @@ JSON_TYPES = {
     "max_attempts": 7,
     "verify": False,
     "session_duration": 3600,
+    "auth_type": "ram_role_arn",
+    "role_arn": "acs:ram::1:role/r",
+    "console": "international",
     "api_version": "2023-03-30",
     "signature": "ACS3",
 }
@@ -159,10 +166,6 @@ def test_a_tab_at_the_end_is_stripped() -> None:
     assert made.auth.access_key_id == "id"
 
 
-def test_unknown_extras_are_ignored() -> None:
-    assert settings({"region_id": "cn-hangzhou", "something": {"else": 1}}) == settings()
-
-
 def test_settings_can_be_a_key() -> None:
     assert len({settings(), settings(), settings(host="other")}) == 2
 
@@ -202,6 +205,58 @@ def test_without_a_host_the_address_follows_from_account_and_region(
 
 
 @pytest.mark.parametrize(
+    ("region", "origin"),
+    [
+        ("cn-hangzhou", "https://fcv3.cn-hangzhou.aliyuncs.com"),
+        ("me-central-1", "https://me-central-1.fc.aliyuncs.com"),
+        ("cn-hangzhou-finance", "https://cn-hangzhou-finance.fc.aliyuncs.com"),
+        ("cn-shanghai-finance-1", "https://cn-shanghai-finance-1.fc.aliyuncs.com"),
+    ],
+)
+def test_regions_without_an_fcv3_host_have_their_own(region: str, origin: str) -> None:
+    assert settings({"region_id": region}).origin(NEW) == origin
+    assert settings({}, region_id=region).origin(NEW) == origin
+
+
+@pytest.mark.parametrize("missing", [{}, {"account_id": "1"}, {"internal": True}], ids=str)
+@pytest.mark.parametrize("override", [False, True])
+def test_a_region_that_is_reached_from_inside_only_says_what_it_needs(missing: dict[str, Any], override: bool) -> None:
+    region = "cn-heyuan-acdr-1"
+    given_region = {"region_id": "cn-hangzhou" if override else region}
+
+    text = problems({**given_region, **missing}, region_id=region if override else None)
+
+    assert "has only a VPC endpoint; set internal to true and give account_id, or set host" in text
+    made = settings({"region_id": region, "account_id": "1", "internal": True})
+    assert {made.origin(api) for api in (OLD, MIDDLE, NEW)} == {"https://1.cn-heyuan-acdr-1-internal.fc.aliyuncs.com"}
+
+
+REGIONS = ["cn-hangzhou", "me-central-1", "cn-hangzhou-finance", "cn-shanghai-finance-1", "cn-heyuan-acdr-1"]
+
+
+@given(
+    region=st.sampled_from(REGIONS) | st.from_regex(r"[a-z]{2}(-[a-z]+){1,2}(-[1-9])?", fullmatch=True),
+    account=st.none() | st.integers(1, 10**16).map(str),
+    internal=st.booleans(),
+    api=st.sampled_from([OLD, MIDDLE, NEW]),
+)
+def test_the_region_is_read_back_from_every_address_that_is_made_of_one(
+    region: str, account: str | None, internal: bool, api: Any
+) -> None:
+    assume(not region.endswith("-internal"))
+    try:
+        origin = settings({"region_id": region, "account_id": account, "internal": internal}).origin(api)
+    except SettingsError:
+        return
+    assert region_of(origin) == region
+
+
+@pytest.mark.parametrize("given_region", [{"extra": {"region_id": "CN-Hangzhou"}}, {"region_id": " CN-HANGZHOU "}])
+def test_a_region_in_upper_case_is_lowered(given_region: dict[str, Any]) -> None:
+    assert settings(**given_region).region_id == "cn-hangzhou"
+
+
+@pytest.mark.parametrize(
     ("host", "port", "origin"),
     [
         ("fc.test", None, "https://fc.test"),
@@ -221,6 +276,11 @@ def test_without_a_host_the_address_follows_from_account_and_region(
         ("localhost", 9000, "http://localhost:9000"),
         ("[::1]", 9000, "http://[::1]:9000"),
         ("[::1]:9000", 1, "http://[::1]:9000"),
+        ("::1", 9000, "http://[::1]:9000"),
+        ("::1", None, "http://[::1]"),
+        ("0:0:0:0:0:0:0:1", 9000, "http://[::1]:9000"),
+        ("https://::1", 9000, "https://[::1]:9000"),
+        ("2001:DB8::1", 8443, "https://[2001:db8::1]:8443"),
         ("[2001:db8::1]", None, "https://[2001:db8::1]"),
         ("  fc.test  ", None, "https://fc.test"),
         ("localhost.evil.test", None, "https://localhost.evil.test"),
@@ -250,7 +310,8 @@ def test_a_host_is_where_everything_is_sent(host: str, port: int | None, origin:
         "https:///fc.test",
         "fc.test\r\nx-evil: 1",
         "函数.test",
-        "::1",
+        "::1::2",
+        "fe80::1%eth0",
     ],
 )
 def test_a_host_that_is_no_endpoint_is_named_without_its_password(host: str) -> None:
@@ -326,10 +387,10 @@ def test_each_way_of_proving_who_we_are(
 
 @pytest.mark.parametrize(
     ("kind", "missing"),
-    [(kind, name) for kind, names in REQUIRED_FIELDS.items() for name in names],
+    [(kind, name) for kind, auth in AUTH_TYPES.items() for name in auth.needs],
 )
 def test_what_a_way_cannot_do_without_is_named(kind: str, missing: str) -> None:
-    extra = {name: "x" for name in REQUIRED_FIELDS[kind] if name not in ("login", "password", missing)}
+    extra = {name: "x" for name in AUTH_TYPES[kind].needs if name not in ("login", "password", missing)}
     login = {name: None if name == missing else "x" for name in ("login", "password")}
 
     text = problems({"region_id": "cn-hangzhou", "auth_type": kind, **extra}, **login)
@@ -337,6 +398,72 @@ def test_what_a_way_cannot_do_without_is_named(kind: str, missing: str) -> None:
     assert missing in text
     assert f"is missing; auth_type {kind!r} needs it" in text
     assert text.count("\n") == 0
+
+
+IMPLIED = [
+    ((), "access_key"),
+    (("login", "password"), "access_key"),
+    (("login",), "access_key"),
+    (("login", "password", "security_token"), "sts"),
+    (("security_token",), "sts"),
+    (("login", "password", "role_arn"), "ram_role_arn"),
+    (("login", "password", "role_arn", "security_token"), "ram_role_arn"),
+    (("login", "password", "role_arn", "external_id", "role_session_name", "session_duration"), "ram_role_arn"),
+    (("login", "role_arn"), "ram_role_arn"),
+    (("role_arn", "external_id"), "ram_role_arn"),
+    (("login", "password", "role_session_name"), "ram_role_arn"),
+    (("role_arn", "oidc_provider_arn", "oidc_token_file"), "oidc_role_arn"),
+    (("role_arn", "oidc_token_file", "role_session_name"), "oidc_role_arn"),
+    (("ecs_role_name",), "ecs_ram_role"),
+    (("credentials_uri",), "credentials_uri"),
+    (("role_arn",), "may mean ram_role_arn or oidc_role_arn"),
+    (("role_arn", "session_duration"), "may mean ram_role_arn or oidc_role_arn"),
+    (("role_session_name",), "may mean ram_role_arn or oidc_role_arn"),
+    (("login", "password", "ecs_role_name"), "do not belong to one auth_type"),
+    (("login", "password", "credentials_uri"), "do not belong to one auth_type"),
+    (("login", "password", "role_arn", "oidc_token_file"), "do not belong to one auth_type"),
+    (("security_token", "oidc_token_file"), "do not belong to one auth_type"),
+    (("ecs_role_name", "credentials_uri"), "do not belong to one auth_type"),
+]
+
+
+@pytest.mark.parametrize(("given_fields", "meant"), IMPLIED, ids=lambda value: str(value))
+def test_what_is_filled_in_says_who_we_are_or_is_refused(given_fields: tuple[str, ...], meant: str) -> None:
+    if meant not in AUTH_TYPES:
+        with pytest.raises(ParameterError, match=rf"extra\.auth_type: is missing, and .*{meant}"):
+            implied_auth_type(given_fields)
+    else:
+        assert implied_auth_type(given_fields) == meant
+
+
+def filled_in(names: Collection[str]) -> dict[str, Any]:
+    """A connection with these fields."""
+    extra = {name: "900" if name == "session_duration" else "x" for name in names if name not in ("login", "password")}
+    keys = {name: "x" if name in names else None for name in ("login", "password")}
+    return {"extra": {"region_id": "cn-hangzhou", **extra}, **keys}
+
+
+IDENTITY = sorted({name for auth in AUTH_TYPES.values() for name in (*auth.needs, *auth.may)})
+
+
+@given(names=st.sets(st.sampled_from(IDENTITY), min_size=1))
+def test_an_identity_that_is_not_stated_uses_every_field_that_was_filled_in(names: set[str]) -> None:
+    try:
+        made = settings(**filled_in(names))
+    except SettingsError:
+        return
+    needs, may = AUTH_TYPES[made.auth.auth_type]
+    assert set(needs) <= names <= {*needs, *may}
+
+
+def test_a_field_that_is_missing_is_named_with_what_implies_that_it_is_needed() -> None:
+    assert problems(**filled_in(["role_arn", "login"])) == (
+        "password (AccessKey secret) is missing; auth_type 'ram_role_arn' (because of extra.role_arn) needs it"
+    )
+
+
+def test_an_auth_type_that_is_stated_holds_whatever_else_is_filled_in() -> None:
+    assert settings({"region_id": "r", "auth_type": "access_key", "role_arn": "x"}).auth.auth_type == "access_key"
 
 
 def test_every_field_of_a_role_is_read() -> None:
@@ -383,6 +510,70 @@ def test_our_own_fields_win_over_the_official_provider_s() -> None:
     assert settings(extra) == settings()
 
 
+# Extras
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("endpoint", "did you mean host (Endpoint)?"),
+        ("endpoint_url", "did you mean host (Endpoint)?"),
+        ("intern", "did you mean extra.internal?"),
+        ("verify_ssl", "did you mean extra.verify?"),
+        ("sts_token", "did you mean extra.security_token?"),
+        ("timeout", "did you mean extra.read_timeout?"),
+        ("regionid", "did you mean extra.region_id?"),
+        ("Region_Id", "did you mean extra.region_id?"),
+        ("accountid", "did you mean extra.account_id?"),
+        ("access_key", "did you mean login (AccessKey ID)?"),
+        ("max_retries_of_all", "known are region_id, account_id, "),
+        ("extra__http__verify", "is unknown; "),
+    ],
+)
+def test_an_extra_that_nobody_reads_is_refused_with_the_field_that_may_be_meant(key: str, meant: str) -> None:
+    text = problems({"region_id": "cn-hangzhou", key: "x"})
+
+    assert text.startswith(f"extra.{key} is unknown; ")
+    assert meant in text
+
+
+def test_an_alibaba_cloud_connection_serves_others_too_so_their_extras_are_a_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    made = settings({"region_id": "cn-hangzhou", "oss_bucket": "top-secret"}, conn_type="alibaba_cloud")
+
+    assert made == settings()
+    assert [record.getMessage() for record in caplog.records] == [
+        "Connection 'fc_default': not used for Function Compute: extra oss_bucket"
+    ]
+
+
+@pytest.mark.parametrize("conn_type", ["alibaba_fc", "alibaba_cloud"])
+def test_every_extra_is_read_under_the_name_that_older_forms_give_it_too(conn_type: str) -> None:
+    plain = {**JSON_TYPES, "proxy": "http://proxy:3128"}
+    prefixed = {f"extra__{conn_type}__{name}": value for name, value in plain.items()}
+
+    assert settings(prefixed, conn_type=conn_type) == settings(plain)
+    assert settings({**prefixed, "region_id": "cn-beijing"}, conn_type=conn_type).region_id == "cn-beijing"
+    assert settings({**prefixed, "region_id": ""}, conn_type=conn_type).region_id == "cn-hangzhou"
+
+
+def test_every_row_has_a_parser_and_ends_up_in_an_attribute_with_its_default() -> None:
+    made = settings()
+
+    for row in EXTRA_FIELDS:
+        if row.name in REGION_AND_AUTH:
+            continue
+        owner = made.auth if hasattr(made.auth, row.name) else made
+        assert getattr(owner, row.name) == row.default, row.name
+    assert {row.kind for row in (*STANDARD_FIELDS, *EXTRA_FIELDS)} == set(PARSERS)
+
+
+REGION_AND_AUTH = ("region_id", "auth_type")
+
+
 # Mistakes
 
 
@@ -399,15 +590,15 @@ def test_our_own_fields_win_over_the_official_provider_s() -> None:
         ({"api_version": "2020-01-01"}, "extra.api_version '2020-01-01' is unknown; use one of 2016-08-15"),
         ({"signature": "MD5"}, "extra.signature 'MD5' is unknown; use one of FC, ACS3"),
         ({"auth_type": "bearer"}, "extra.auth_type 'bearer' is unknown; use one of access_key"),
-        ({"connect_timeout": 0}, "extra.connect_timeout '0' is not a number above 0"),
-        ({"connect_timeout": "five"}, "extra.connect_timeout 'five' is not a number above 0"),
-        ({"read_timeout": -1}, "extra.read_timeout '-1' is not a number above 0"),
-        ({"read_timeout": "nan"}, "extra.read_timeout 'nan' is not a number above 0"),
-        ({"read_timeout": "inf"}, "extra.read_timeout 'inf' is not a number above 0"),
-        ({"max_attempts": 0}, "extra.max_attempts '0' is not a whole number above 0"),
-        ({"max_attempts": "2.5"}, "extra.max_attempts '2.5' is not a whole number above 0"),
-        ({"max_attempts": True}, "extra.max_attempts 'True' is not a whole number above 0"),
-        ({"session_duration": 899}, "extra.session_duration '899' is not a whole number above 899"),
+        ({"connect_timeout": 0}, "extra.connect_timeout '0' is too short; give more than 0 seconds"),
+        ({"connect_timeout": "five"}, "extra.connect_timeout 'five' is not a number of seconds"),
+        ({"read_timeout": -1}, "extra.read_timeout '-1' is not a number of seconds"),
+        ({"read_timeout": "nan"}, "extra.read_timeout 'nan' is not a number of seconds"),
+        ({"read_timeout": "inf"}, "extra.read_timeout 'inf' is not a number of seconds"),
+        ({"max_attempts": 0}, "extra.max_attempts '0' is below 1"),
+        ({"max_attempts": "2.5"}, "extra.max_attempts '2.5' is not a whole number"),
+        ({"max_attempts": True}, "extra.max_attempts 'True' is not a whole number"),
+        ({"session_duration": 899}, "extra.session_duration '899' is below 900"),
         ({"internal": True}, "extra.account_id is missing; the -internal (VPC) endpoint needs it"),
     ],
 )
@@ -467,6 +658,7 @@ def test_verify_is_a_boolean_or_a_path(verify: Any, meant: bool | str) -> None:
 
 FULL = {
     "region_id": "cn-hangzhou",
+    "auth_type": "sts",
     "security_token": "CAIS-token",
     "external_id": "ext-id-1",
     "credentials_uri": "http://100.100.100.200/creds?key=1",
