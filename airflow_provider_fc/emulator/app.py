@@ -11,12 +11,11 @@ from typing import Any
 
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.signing import Credentials
-from airflow_provider_fc.emulator import answers, tokens
+from airflow_provider_fc.emulator import responses, tokens
 from airflow_provider_fc.emulator.auth import Verifier
+from airflow_provider_fc.emulator.delivery import Delivery
 from airflow_provider_fc.emulator.errors import Refusal
-from airflow_provider_fc.emulator.faults import FaultRule
-from airflow_provider_fc.emulator.faults.delivery import Delivery
-from airflow_provider_fc.emulator.faults.rule import Arrival, Asked
+from airflow_provider_fc.emulator.faults import Arrival, Asked, FaultRule
 from airflow_provider_fc.emulator.generations import Generation, Operation, Route, find_route
 from airflow_provider_fc.emulator.injector import FaultInjector, FaultReport, Interference
 from airflow_provider_fc.emulator.listing import Page, Query
@@ -142,7 +141,7 @@ class FunctionComputeApp:
             response = self._answer(Call(request, request_id, route, Parameters(request.query), faults))
         except Refusal as refusal:
             code = route.generation.codes.get(refusal.code, refusal.code)
-            response = answers.error(route.generation, refusal, code, request_id)
+            response = responses.error(route.generation, refusal, code, request_id)
         headers = {"x-fc-request-id": request_id, "date": _date(faults.server_time), **response.headers}
         response = faults.alter(HttpResponse(response.status, headers, response.body))
         delivery = faults.deliver(response)
@@ -180,11 +179,11 @@ class FunctionComputeApp:
             )
 
         page = call.faults.page(Asked(place, turn, limit), fetch)
-        return answers.page(generation, page, query, self._arn, payloads=payloads)
+        return responses.page(generation, page, query, self._arn, payloads=payloads)
 
     def _get(self, call: Call) -> HttpResponse:
         shown = self.state.get(call.service, call.function, call.id, qualifier=call.qualifier, lens=call.faults.lens)
-        return answers.invocation(call.generation, shown, self._arn)
+        return responses.invocation(call.generation, shown, self._arn)
 
     def _stop(self, call: Call) -> HttpResponse:
         self.state.stop(call.service, call.function, call.id, qualifier=call.qualifier, lens=call.faults.lens)

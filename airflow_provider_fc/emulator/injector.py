@@ -6,18 +6,15 @@ import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from random import Random
-from typing import TypeVar
 
 import msgspec
 
 from airflow_provider_fc.core.http import HttpResponse
-from airflow_provider_fc.emulator.faults import FaultRule
-from airflow_provider_fc.emulator.faults.delivery import AT_ONCE, Delivery
-from airflow_provider_fc.emulator.faults.rule import Arrival, Asked, Fault, ItemFault, PageFault, RefusingFault
+from airflow_provider_fc.emulator.delivery import AT_ONCE, Delivery
+from airflow_provider_fc.emulator.errors import Refusal
+from airflow_provider_fc.emulator.faults import Arrival, Asked, FaultRule, Fetch, Memory
 from airflow_provider_fc.emulator.invocations import Invocation, Moment
 from airflow_provider_fc.emulator.listing import Lens, Page
-
-F = TypeVar("F", bound=Fault)
 
 
 class FaultReport(msgspec.Struct, frozen=True):
@@ -34,9 +31,10 @@ class ArmedFault:
 
     def __init__(self, rule: FaultRule, position: int, now: float) -> None:
         self.rule = rule
+        self.action = rule.action
         self.matched = 0
         self.fired = 0
-        self.refuse = rule.refuser() if isinstance(rule, RefusingFault) else None
+        self.memory: Memory = {}
         self._since = now
         # The position keeps rules of the same seed from acting in step.
         self._random = Random(f"{rule.seed} {position}")
@@ -84,7 +82,7 @@ class FaultInjector:
             return [one.report for one in self._faults]
 
     def meet(self, arrival: Arrival) -> Interference:
-        """The faults whose turn it is."""
+        """Find the faults whose turn it is."""
         with self._lock:
             faults = [one for one in self._faults if one.meet(arrival)]
         return Interference(faults, arrival, self._lock)
@@ -97,8 +95,10 @@ class Interference:
         self._faults = faults
         self._lock = lock
         self._fired: list[ArmedFault] = []
-        shift = sum(rule.shift() for one, rule in self._of(Fault) if rule.shift() and self._fire(one))
-        self.server_time = arrival.now + shift
+        self.server_time = arrival.now
+        for one in faults:
+            if one.action.shift and (seconds := one.action.shift(one.rule)) and self._fire(one):
+                self.server_time += seconds
         self._arrival = msgspec.structs.replace(arrival, server_time=self.server_time)
 
     @property
@@ -107,50 +107,59 @@ class Interference:
         return tuple(one.rule.label for one in self._fired)
 
     def refuse(self) -> None:
-        """Let the first one that refuses do it.
+        """Let the first one that refuses do it; of the others that could, none does anything else.
 
         :raises Refusal: there is one.
         """
-        for one, _ in self._of(RefusingFault):
-            with self._lock:  # it may count what it lets pass
-                refusal = one.refuse and one.refuse(self._arrival)
-            if refusal and self._fire(one):
-                self._rest(one)
-                raise refusal
-        self._rest()
+        acting, refusal = self._refusing()
+        self._faults = [one for one in self._faults if one is acting or not one.action.refuse]
+        if refusal is not None:
+            raise refusal
 
-    def page(self, asked: Asked, fetch: Callable[[Asked], Page]) -> Page:
-        """The page that is shown instead of what ``fetch`` gets."""
-        for one, rule in reversed(self._of(PageFault)):
-            fetch = partial(self._page, one, rule, fetch)
+    def _refusing(self) -> tuple[ArmedFault | None, Refusal | None]:
+        for one in self._faults:
+            if refuse := one.action.refuse:
+                with self._lock:  # it may count what it lets pass
+                    refusal = refuse(one.rule, self._arrival, one.memory)
+                if refusal and self._fire(one):
+                    return one, refusal
+        return None, None
+
+    def page(self, asked: Asked, fetch: Fetch) -> Page:
+        """Get the page that is shown instead of what ``fetch`` gets."""
+        for one in reversed(self._faults):
+            if one.action.page:
+                fetch = partial(self._page, one, one.action.page, fetch)
         return fetch(asked)
 
     @property
     def lens(self) -> Lens | None:
-        return self._see if self._of(ItemFault) else None
+        return self._see if any(one.action.show for one in self._faults) else None
 
     def alter(self, response: HttpResponse) -> HttpResponse:
-        for one, rule in self._of(Fault):
-            altered = rule.alter(response)
+        for one in self._faults:
+            altered = one.action.alter(one.rule, response) if one.action.alter else response
             if altered is not response and self._fire(one):
                 response = altered
         return response
 
     def deliver(self, response: HttpResponse) -> Delivery:
         delivery = AT_ONCE
-        for one, rule in self._of(Fault):
-            delivered = rule.deliver(delivery, response)
-            if delivered != delivery and self._fire(one):
-                delivery = delivered
+        for one in self._faults:
+            changed = one.action.deliver(one.rule, delivery, response) if one.action.deliver else delivery
+            if changed != delivery and self._fire(one):
+                delivery = changed
         return delivery
 
-    def _page(self, one: ArmedFault, rule: PageFault, fetch: Callable[[Asked], Page], asked: Asked) -> Page:
-        return rule.page(asked, fetch) if self._fire(one) else fetch(asked)
+    def _page(self, one: ArmedFault, act: Callable[..., Page], fetch: Fetch, asked: Asked) -> Page:
+        return act(one.rule, asked, fetch) if self._fire(one) else fetch(asked)
 
     def _see(self, invocation: Invocation, moment: Moment, asked: Callable[[Moment], bool]) -> Moment | None:
         now = int(self._arrival.now * 1000)
-        for one, rule in self._of(ItemFault):
-            seen = rule.show(invocation, moment, now) if rule.selects(invocation.id) else moment
+        for one in self._faults:
+            if one.action.show is None or not one.rule.selects(invocation.id):
+                continue
+            seen = one.action.show(one.rule, invocation, moment, now)
             concerns = asked(moment) or (seen is not None and asked(seen))
             if seen == moment or (concerns and not self._fire(one)):
                 continue
@@ -159,15 +168,8 @@ class Interference:
             moment = seen
         return moment
 
-    def _of(self, kind: type[F]) -> list[tuple[ArmedFault, F]]:
-        return [(one, one.rule) for one in self._faults if isinstance(one.rule, kind)]
-
-    def _rest(self, acting: ArmedFault | None = None) -> None:
-        """Those that refuse do nothing else unless they have refused."""
-        self._faults = [one for one in self._faults if one is acting or one.refuse is None]
-
     def _fire(self, one: ArmedFault) -> bool:
-        """Count, once an exchange; whether it may act."""
+        """Count, once an exchange, and say whether it may act."""
         if one in self._fired:
             return True
         with self._lock:

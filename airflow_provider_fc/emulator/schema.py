@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 
-from airflow_provider_fc.emulator.faults import ACTIONS, FaultRule
-from airflow_provider_fc.emulator.faults.rule import Seconds, SignedSeconds
+from airflow_provider_fc.emulator.faults import RULES, FaultRule, Seconds, SignedSeconds
 from airflow_provider_fc.emulator.generations import Operation
 
 # {index} alone or with a width: what else Python can format is no id.
@@ -168,10 +167,10 @@ def _explained(problem: str, data: Any) -> SchemaError:
     rule = _faulty_rule(problem, data)
     action = rule.get("action")
     if unknown := re.search(r"unknown field `([^`]*)`", problem):
-        structs = [ACTIONS[action]] if action in ACTIONS else [ScriptedInvocation, Switches, Scenario]
+        structs = [RULES[action]] if action in RULES else [ScriptedInvocation, Switches, Scenario]
         return _suggest(problem, "keys", unknown[1], {name for one in structs for name in one.__struct_fields__})
     if "action`" in problem:
-        return _suggest(problem, "actions", str(action), set(ACTIONS))
+        return _suggest(problem, "actions", str(action), set(RULES))
     if ".operation`" in problem:
         return _suggest(problem, "operations", str(rule.get("operation")), set(get_args(Operation)))
     return SchemaError(problem)

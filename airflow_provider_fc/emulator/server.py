@@ -18,8 +18,8 @@ from aiohttp import web
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.emulator.app import ACCESS_KEY_ID, ACCESS_KEY_SECRET, FunctionComputeApp
 from airflow_provider_fc.emulator.control import PREFIX, ControlPaths
+from airflow_provider_fc.emulator.delivery import AT_ONCE, Delivery
 from airflow_provider_fc.emulator.faults import FaultRule
-from airflow_provider_fc.emulator.faults.delivery import AT_ONCE, Delivery
 from airflow_provider_fc.emulator.functions import Functions, read_functions
 from airflow_provider_fc.emulator.injector import FaultReport
 from airflow_provider_fc.emulator.invocations import TERMINAL

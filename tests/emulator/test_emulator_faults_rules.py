@@ -12,8 +12,7 @@ import pytest
 
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.emulator.app import FunctionComputeApp
-from airflow_provider_fc.emulator.faults import ACTIONS, Status
-from airflow_provider_fc.emulator.faults.rule import Arrival
+from airflow_provider_fc.emulator.faults import RULES, Arrival
 from airflow_provider_fc.emulator.injector import FaultInjector
 from airflow_provider_fc.emulator.schema import NewFaults, SchemaError, read, read_scenario
 
@@ -177,7 +176,7 @@ class TestReports:
         client("GET", f"{LIST}/job")
 
         assert [(one.name, one.matched, one.fired) for one in app.faults] == [("blip", 4, 1), ("short_page", 3, 2)]
-        assert app.faults[0].rule == Status(status=503, name="blip", times=1)
+        assert app.faults[0].rule == RULES["status"](status=503, name="blip", times=1)
 
     def test_a_record_names_the_faults_that_hit_the_request(self, app, client):
         app.add_faults([{"action": "wrong_clock", "seconds": 5, "name": "slow clock"}, {**SLIP, "first": 2}])
@@ -193,11 +192,11 @@ class TestReports:
         assert (client("GET", LIST).status, app.faults) == (200, [])
 
     def test_rules_can_be_given_as_values(self, app, client):
-        app.add_faults([Status(status=418)])
+        app.add_faults([RULES["status"](status=418)])
 
         assert client("GET", LIST).status == 418
 
-    @pytest.mark.parametrize("action", ACTIONS)
+    @pytest.mark.parametrize("action", RULES)
     def test_a_rule_reads_and_writes_as_json(self, app, action):
         rule = {"action": action, "name": "x", **EXAMPLES.get(action, {})}
         app.add_faults([rule])
@@ -280,23 +279,23 @@ class TestMistakes:
 class TestDocumentation:
     TEXT = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text()
 
-    @pytest.mark.parametrize("action", ACTIONS)
+    @pytest.mark.parametrize("action", RULES)
     def test_every_action_is_documented_with_its_keys(self, action):
         row = next(line for line in self.TEXT.splitlines() if line.startswith(f"| `{action}`"))
-        shared = set(ACTIONS["reset"].__struct_fields__)
+        shared = set(RULES["reset"].__struct_fields__)
 
-        assert [key for key in ACTIONS[action].__struct_fields__ if key not in shared and f"`{key}" not in row] == []
+        assert [key for key in RULES[action].__struct_fields__ if key not in shared and f"`{key}" not in row] == []
 
     def test_every_key_of_all_rules_is_documented(self):
         section = self.TEXT.partition("## Let things go wrong")[2]
 
-        assert [key for key in ACTIONS["reset"].__struct_fields__ if f"`{key}`" not in section] == []
+        assert [key for key in RULES["reset"].__struct_fields__ if f"`{key}`" not in section] == []
 
 
 def test_any_two_faults_can_come_together(state, client):
     """Whatever is combined, an answer or a reset connection comes out."""
     state.add([{"function": "resize", "id_template": "job-{index}", "count": 3}])
-    rules = [{"action": action, **EXAMPLES.get(action, {})} for action in ACTIONS]
+    rules = [{"action": action, **EXAMPLES.get(action, {})} for action in RULES]
     for pair in product(rules, repeat=2):
         app = FunctionComputeApp(state)
         app.add_faults(pair)

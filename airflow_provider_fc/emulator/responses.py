@@ -1,4 +1,4 @@
-"""Answers as the generations spell them."""
+"""Responses as the generations spell them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_provider_fc.emulator.listing import Page, Query
 
 
 def page(generation: Generation, page: Page, query: Query, arn: str, *, payloads: bool) -> HttpResponse:
-    """A page of a List.
+    """Make a page of a List.
 
     :param arn: what the ARN of every function begins with.
     """
@@ -29,16 +29,18 @@ def page(generation: Generation, page: Page, query: Query, arn: str, *, payloads
 
 
 def invocation(generation: Generation, shown: InvocationView, arn: str) -> HttpResponse:
-    """The answer to a Get."""
+    """Make the response to a Get."""
     return _json(200, _item(generation, shown, arn, payloads=True))
 
 
 def error(generation: Generation, refusal: Refusal, code: str, request_id: str) -> HttpResponse:
-    """The answer to what was refused; without a code it is none of the service's, and has no body."""
+    """Make the response to what was refused; without a code it is none of the service's, and has no body."""
     if not code:
         return HttpResponse(refusal.status)
-    answer = _json(refusal.status, dict(zip(generation.error_keys, (code, refusal.message, request_id), strict=False)))
-    return HttpResponse(answer.status, {**answer.headers, **refusal.headers}, answer.body)
+    response = _json(
+        refusal.status, dict(zip(generation.error_keys, (code, refusal.message, request_id), strict=False))
+    )
+    return HttpResponse(response.status, {**response.headers, **refusal.headers}, response.body)
 
 
 def _item(generation: Generation, shown: InvocationView, arn: str, *, payloads: bool) -> dict[str, Any]:
