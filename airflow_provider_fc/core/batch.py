@@ -14,7 +14,13 @@ from typing import Any, Literal, get_args
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.errors import ParameterError
-from airflow_provider_fc.core.invocations import TERMINAL_STATUSES, Invocation, is_terminal, iso8601
+from airflow_provider_fc.core.invocations import (
+    SUCCESS_STATUSES,
+    TERMINAL_STATUSES,
+    Invocation,
+    is_terminal,
+    iso8601,
+)
 from airflow_provider_fc.core.limits import RECORD_RETENTION, RECORDS_ARE_KEPT
 
 OnEmpty = Literal["wait", "fail", "succeed"]
@@ -49,7 +55,7 @@ class Batch:
     expected_count: int | None = None
     settle_seconds: float = 15.0
     on_empty: OnEmpty = "wait"
-    success_statuses: tuple[str, ...] = ("Succeeded",)
+    success_statuses: tuple[str, ...] = tuple(SUCCESS_STATUSES)
     max_failed: int | None = 0
     fail_fast: bool = False
     visible_within: float | None = None
@@ -69,7 +75,7 @@ class Batch:
         expected_count: object = None,
         settle_seconds: object = 15,
         on_empty: object = "wait",
-        success_statuses: object = ("Succeeded",),
+        success_statuses: object = None,
         max_failed: object = 0,
         fail_fast: object = False,
         visible_within: float | None = None,
@@ -102,7 +108,8 @@ class Batch:
             expected_count=parameters.whole_number("expected_count", expected_count, at_least=0),
             settle_seconds=parameters.seconds("settle_seconds", settle_seconds),
             on_empty=parameters.choice("on_empty", on_empty, get_args(OnEmpty)),
-            success_statuses=parameters.statuses("success_statuses", success_statuses, terminal=True) or ("Succeeded",),
+            success_statuses=parameters.statuses("success_statuses", success_statuses, terminal=True)
+            or tuple(SUCCESS_STATUSES),
             max_failed=parameters.whole_number("max_failed", max_failed, at_least=0),
             fail_fast=parameters.boolean("fail_fast", fail_fast),
             visible_within=visible_within,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from enum import Enum
 from typing import Any
 
 import msgspec
@@ -17,37 +16,17 @@ import pendulum
 
 from airflow_provider_fc.core.errors import MalformedBodyError, ParameterError
 
-
-class Verdict(Enum):
-    """What a status means for somebody who waits."""
-
-    WAIT = "wait"
-    SUCCESS = "success"
-    FAILURE = "failure"
-
-
-STATUSES: dict[str, Verdict] = {
-    "Enqueued": Verdict.WAIT,
-    "Dequeued": Verdict.WAIT,
-    "Running": Verdict.WAIT,
-    "Retrying": Verdict.WAIT,
-    "Stopping": Verdict.WAIT,
-    "Succeeded": Verdict.SUCCESS,
-    "Failed": Verdict.FAILURE,
-    "Stopped": Verdict.FAILURE,
-    "Expired": Verdict.FAILURE,
-    "Invalid": Verdict.FAILURE,
-}
-"""Every documented status. A word that is not here is never success and never final."""
-
 LIVE_STATUSES = ("Running", "Enqueued", "Dequeued", "Retrying", "Stopping")
-"""The statuses to ask for when looking for a live invocation, likeliest first."""
+TERMINAL_STATUSES = ("Succeeded", "Failed", "Stopped", "Expired", "Invalid")
+SUCCESS_STATUSES = frozenset({"Succeeded"})
+"""What ended well; each other final status is a failure, unless an author says otherwise for a batch."""
 
-TERMINAL_STATUSES = tuple(status for status, verdict in STATUSES.items() if verdict is not Verdict.WAIT)
+STATUSES = (*LIVE_STATUSES, *TERMINAL_STATUSES)
+"""Every documented status. A word that is not here is never success and never final."""
 
 
 def is_terminal(status: str) -> bool:
-    return STATUSES.get(status, Verdict.WAIT) is not Verdict.WAIT
+    return status in TERMINAL_STATUSES
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

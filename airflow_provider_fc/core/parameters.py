@@ -212,7 +212,7 @@ def statuses(name: str, value: object, *, terminal: bool = False) -> tuple[str, 
     """
     if is_absent(value):
         return ()
-    allowed = TERMINAL_STATUSES if terminal else tuple(STATUSES)
+    allowed = TERMINAL_STATUSES if terminal else STATUSES
     words = _words(name, value)
     if not words:
         raise ParameterError(name, f"is empty; give some of {', '.join(allowed)}, or leave it out")

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from airflow_provider_fc.core.calls import new_id, submit
 from airflow_provider_fc.core.errors import AlreadyExistsError, FunctionComputeError, NotFoundError, ParameterError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep, call
-from airflow_provider_fc.core.invocations import Invocation, legal_invocation_id
+from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, Invocation, legal_invocation_id
 from airflow_provider_fc.core.limits import MAX_INVOCATION_ID_LENGTH
 from airflow_provider_fc.core.operations import GetInvocation, Invoke
 
@@ -67,7 +67,7 @@ class Started:
 
     @property
     def ended_badly(self) -> bool:
-        return self.found is not None and self.found.is_terminal and self.found.status != "Succeeded"
+        return self.found is not None and self.found.is_terminal and self.found.status not in SUCCESS_STATUSES
 
 
 def start(

@@ -21,7 +21,7 @@ from airflow_provider_fc.core.errors import (
     TriggerError,
     WaitTimeoutError,
 )
-from airflow_provider_fc.core.invocations import Invocation
+from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, Invocation
 from airflow_provider_fc.core.stopping import stop
 from airflow_provider_fc.core.submission import Started, TaskKey, look_up, start
 from airflow_provider_fc.core.wait import Schedule, Wait
@@ -216,7 +216,7 @@ class InvokeExecution:
 
     def _result(self, found: Invocation) -> dict[str, Any]:
         """Dump the invocation; a bad end raises."""
-        if found.status != "Succeeded":
+        if found.status not in SUCCESS_STATUSES:
             raise InvocationsFailedError(f"{Failure.of(found)}{self._what_a_retry_does()}")
         return found.to_dict((*DEFAULT_FIELDS, *(["return_payload"] if self.task.include_return_payload else [])))
 

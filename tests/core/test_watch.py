@@ -56,7 +56,7 @@ def test_a_status_means_the_same_in_the_whole_wait(world: World, status: str, ki
 
 
 def test_every_documented_status_has_a_verdict() -> None:
-    assert STATUSES.keys() == VERDICTS.keys() - {"Paused"}
+    assert set(STATUSES) == VERDICTS.keys() - {"Paused"}
 
 
 def test_an_unknown_status_is_named_when_time_is_up(world: World, caplog: pytest.LogCaptureFixture) -> None:
