@@ -150,12 +150,51 @@ def function_ref(
             )
             + ", or remove api_version from the connection's extra",
         )
+    if service is not None:
+        _refuse_moved_name(function_name, service)
     return FunctionRef(
         api=APIS[api_version or DEFAULT_VERSIONS[service is not None]],
-        function_name=_name("function_name", function_name, MAX_FUNCTION_NAME_LENGTH),
+        function_name=_function_name(function_name),
         service_name=None if service is None else _name("service_name", service, MAX_SERVICE_NAME_LENGTH),
         qualifier=_qualifier(qualifier),
     )
+
+
+# A function that was moved from FC 2.0 to FC 3.0 is "service$function" there (the serverless devs' tool devsapp/fc3,
+# src/subCommands/2to3/index.ts, makes such names).
+_MOVED = "$"
+
+
+def _refuse_moved_name(function_name: object, service_name: object) -> None:
+    """Have the author choose between a function of FC 2.0 and the one that it became in FC 3.0.
+
+    :raises ParameterError: one of the names holds a ``$``.
+    """
+    for parameter, value in (("function_name", function_name), ("service_name", service_name)):
+        if isinstance(value, str) and _MOVED in value:
+            service, _, function = value.rpartition(_MOVED)
+            raise ParameterError(
+                parameter,
+                f"{value!r} with a $ is a name of FC 3.0, but service_name means FC 2.0; give function_name={value!r} "
+                f"and no service_name for FC 3.0, "
+                f"or service_name={service!r} and function_name={function!r} for FC 2.0",
+            )
+
+
+def _function_name(value: object) -> str:
+    """Check a function's name, or both halves of one that came from FC 2.0."""
+    if not isinstance(value, str) or _MOVED not in value:
+        return _name("function_name", value, MAX_FUNCTION_NAME_LENGTH)
+    service, _, function = value.partition(_MOVED)
+    halves = (service, MAX_SERVICE_NAME_LENGTH), (function, MAX_FUNCTION_NAME_LENGTH)
+    if not all(_NAME.fullmatch(half) and len(half) <= longest for half, longest in halves):
+        raise ParameterError(
+            "function_name",
+            f"{value!r} is not a legal name: a function that came from FC 2.0 is service$function, with one $, at most "
+            f"{MAX_SERVICE_NAME_LENGTH} characters before and {MAX_FUNCTION_NAME_LENGTH} behind it, on both sides "
+            "letters, digits, _ and -, not starting with a digit or -",
+        )
+    return value
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")

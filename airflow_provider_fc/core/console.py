@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.endpoints import region_of
+from airflow_provider_fc.core.http import percent_encode
 from airflow_provider_fc.core.settings import Settings
 
 _SITES = {"china": "https://fcnext.console.aliyun.com", "international": "https://fc.console.alibabacloud.com"}
@@ -22,6 +23,6 @@ def console_url(settings: Settings, function: FunctionRef) -> str:
         return ""
     site = _SITES[settings.console]
     if function.service_name is None:
-        return f"{site}/{region}/functions/{function.function_name}"
+        return f"{site}/{region}/functions/{percent_encode(function.function_name)}"
     qualifier = function.qualifier or "LATEST"
     return f"{site}/{region}/services/{function.service_name}/function-detail/{function.function_name}/{qualifier}"

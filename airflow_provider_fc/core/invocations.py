@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import pendulum
@@ -207,8 +208,12 @@ def _first(*values: _Text) -> str | None:
 
 
 def _function_of(arn: str | None) -> str | None:
-    """``acs:fc:{region}:{account}:functions/{name}`` -> name."""
-    return arn.rpartition("functions/")[2].partition("/")[0] or None if arn else None
+    """``acs:fc:{region}:{account}:functions/{name}`` -> name; one that came from FC 2.0 has a ``$``, or ``%24``."""
+    found = _FUNCTION_IN_ARN.search(arn or "")
+    return unquote(found[1] if found else arn or "") or None
+
+
+_FUNCTION_IN_ARN = re.compile(r"(?:^|[:/])functions/([^/]*)")
 
 
 def _integer(value: _Number) -> int | None:

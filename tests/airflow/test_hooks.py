@@ -101,6 +101,22 @@ def test_one_is_got_with_all_its_fields(
     assert found.service_name == ("media" if generation == "FC 2.0" else None)
 
 
+def test_a_function_that_came_from_fc_2_is_addressed_by_both_its_names(
+    emulator: FunctionComputeEmulator, call: Callable[..., Any]
+) -> None:
+    moved = "media$thumbnail"
+
+    first = call("invoke", moved, b"{}", invocation_id="job-1")
+    emulator.add_invocations([{"function": moved, "id": "job-2", "statuses": ["Running"]}])
+    call("stop_invocation", moved, "job-2")
+
+    assert first == "job-1"
+    assert call("get_invocation", moved, "job-1").function_name == moved
+    assert {item.function_name for item in call("list_invocations", moved)} == {moved}
+    assert len(call("list_invocations", moved)) == 2
+    assert call("list_invocations", "thumbnail") == []
+
+
 def test_one_that_does_not_exist_is_not_found(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
     with pytest.raises(NotFoundError, match=r"HTTP 404 AsyncTaskNotFound.*\[request id "):
         call("get_invocation", "resize", "job-1")

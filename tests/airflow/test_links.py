@@ -42,6 +42,11 @@ ADDRESSES = {
         {},
         "ap-southeast-1/functions/resize",
     ),
+    "a function that came from FC 2.0": (
+        {"region_id": "cn-hangzhou"},
+        {"function_name": "media$thumbnail"},
+        "cn-hangzhou/functions/media%24thumbnail",
+    ),
     "no region": ({"endpoint": "http://127.0.0.1:9000"}, {}, None),
 }
 
@@ -50,7 +55,7 @@ ADDRESSES = {
 def test_the_address(fields: dict[str, str], function: dict[str, str], path: str | None) -> None:
     settings = Settings("fc_default", Auth(), **fields)
 
-    found = console_url(settings, function_of(settings, "resize", **function))
+    found = console_url(settings, function_of(settings, **{"function_name": "resize", **function}))
 
     assert found == (f"https://fcnext.console.aliyun.com/{path}" if path else "")
 

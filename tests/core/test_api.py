@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_fc.core.api import APIS, DEFAULT_VERSIONS, FunctionRef, function_ref
 from airflow_provider_fc.core.errors import ParameterError
+from airflow_provider_fc.core.http import HttpRequest
+from airflow_provider_fc.core.signing import acs3_canonical_request
 
 OLD, MIDDLE, NEW = "2016-08-15", "2021-04-06", "2023-03-30"
 ABSENT = pytest.mark.parametrize("absent", [None, "", "None"], ids=["None", "empty", "None as text"])
@@ -130,6 +132,58 @@ ILLEGAL = ["1f", "-f", "f f", "f/g", "f.g", "f%2F", "../f", "f\n", "f?x", "é", 
 def test_an_illegal_function_name_is_refused(name: Any) -> None:
     with pytest.raises(ParameterError, match=r"^function_name: .* is not a legal name"):
         function_ref(name)
+
+
+MOVED = ["media$thumbnail", "_$_", "m-1$t_2", f"{'s' * 128}${'f' * 64}"]
+"""Names that functions of FC 2.0 have in FC 3.0."""
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_function_that_came_from_fc_2_keeps_its_service_in_its_name(name: str) -> None:
+    function = function_ref(name, qualifier="prod")
+
+    assert (function.api.version, function.function_name, function.service_name) == (NEW, name, None)
+    assert function.path == f"/2023-03-30/functions/{name}"
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_a_name_with_a_dollar_is_sent_and_signed_encoded(name: str) -> None:
+    request = HttpRequest("GET", "https://fc.test", function_ref(name).path)
+
+    signed = acs3_canonical_request("GET", request.path, {}, {}, [], "")
+
+    assert request.target == f"/2023-03-30/functions/{name.replace('$', '%24')}"
+    assert signed.splitlines()[1] == request.target
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["$", "$f", "s$", "s$f$g", "s$$f", "1s$f", "s$1f", "s$f.g", "s$f/g", "s%24f", f"{'s' * 129}$f", f"s${'f' * 65}"],
+)
+def test_both_halves_of_a_moved_function_s_name_must_be_legal(name: str) -> None:
+    with pytest.raises(ParameterError, match=r"^function_name: .* is not a legal name"):
+        function_ref(name)
+
+
+@pytest.mark.parametrize(
+    ("function", "service", "parameter"),
+    [
+        ("media$thumbnail", "media", "function_name"),
+        ("media$thumbnail", "other", "function_name"),
+        ("thumbnail", "media$thumbnail", "service_name"),
+        ("media$thumbnail", "media$thumbnail", "function_name"),
+    ],
+)
+@pytest.mark.parametrize("version", [None, OLD, MIDDLE])
+def test_a_moved_function_s_name_beside_a_service_is_an_error_that_says_which_to_use(
+    function: str, service: str, parameter: str, version: str | None
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        function_ref(function, service, api_version=version)
+
+    assert caught.value.name == parameter
+    assert "function_name='media$thumbnail' and no service_name for FC 3.0" in str(caught.value)
+    assert "service_name='media' and function_name='thumbnail' for FC 2.0" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [*ILLEGAL, "a" * 129, 7], ids=repr)
