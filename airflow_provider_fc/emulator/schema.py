@@ -82,6 +82,8 @@ class ScriptedInvocation(Life, forbid_unknown_fields=True, kw_only=True):
         template = _ID_TEMPLATE.fullmatch(self.id_template or "")
         if template is None:
             raise ValueError("in `id_template` braces hold an index, as {index} or {index:05}")
+        if self.disappears_after is not None and self.disappears_after <= self.appears_after:
+            raise ValueError("`disappears_after` must be above `appears_after`, or nothing is ever seen")
         if self.count > 1 and template["index"] is None:
             raise ValueError("`count` above 1 needs an `id_template` with {index}, for example 'job-{index:05}'")
 

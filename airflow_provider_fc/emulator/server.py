@@ -75,8 +75,13 @@ class FunctionComputeEmulator:
         clock: Callable[[], float] = time.time,
         on_request: Callable[[RequestRecord], None] | None = None,
     ) -> None:
+        for name, value, lowest in (("workers", workers, 1), ("retries", retries, 0), ("retry_delay", retry_delay, 0)):
+            if value < lowest:
+                raise ValueError(f"{name} must be {lowest} or more, not {value}")
         targets, lives = read_functions(functions)
         script = read_scenario(scenario)
+        for name in script.functions.keys() & (targets.keys() | lives.keys()):
+            raise ValueError(f"function {name!r} is in `functions` and in the scenario; leave one of them out")
         with ExitStack() as opened:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             listener = opened.enter_context(socket.create_server((host, port), family=family))

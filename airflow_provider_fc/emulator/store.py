@@ -39,8 +39,8 @@ class Store:
         return self._listings.get((service, function)) or Listing()
 
     def add(self, invocations: Collection[Invocation]) -> None:
+        self._save(invocations)  # first: what cannot be kept was not accepted
         self._insert(invocations)
-        self._save(invocations)
 
     def touch(self, invocations: Collection[Invocation]) -> None:
         """Take note that invocations have changed."""

@@ -112,6 +112,6 @@ def _module_of_file(path: str) -> Any:
 def _as_bytes(result: object) -> bytes:
     if result is None:
         return b""
-    if isinstance(result, bytes):
-        return result
+    if isinstance(result, bytes | bytearray | memoryview):
+        return bytes(result)
     return result.encode() if isinstance(result, str) else msgspec.json.encode(result)

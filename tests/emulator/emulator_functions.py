@@ -46,6 +46,10 @@ def vendor(event: bytes, context) -> str:
     return ""
 
 
+def buffer(event: bytes, context) -> bytearray:
+    return bytearray(b"abc")
+
+
 def nothing(event: bytes, context) -> None:
     print("what a function prints does not get into stdout")
 

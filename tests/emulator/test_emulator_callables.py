@@ -64,7 +64,7 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.parametrize(
     ("function", "returned"),
-    [("echo", "event"), ("text", "Grüße"), ("nothing", ""), ("succeed_on_attempt_three", "3")],
+    [("echo", "event"), ("text", "Grüße"), ("nothing", ""), ("buffer", "abc"), ("succeed_on_attempt_three", "3")],
 )
 def test_a_result_becomes_the_return_payload(shared, function, returned):
     done = run(shared, function, b"event")
@@ -386,6 +386,21 @@ def test_a_chosen_handler_is_invoked_under_its_name():
     with FunctionComputeEmulator(functions=functions, workers=1) as emulator:
         assert run(emulator, "make-thumb", b"event").return_payload == "event"
         assert run(emulator, "media$echo", b"event").return_payload == "event"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"workers": 0}, "workers must be 1 or more, not 0"),
+        ({"retries": -1}, "retries must be 0 or more, not -1"),
+        ({"retry_delay": -0.5}, "retry_delay must be 0 or more, not -0.5"),
+        ({"functions": FILE, "scenario": {"functions": {"echo": {}}}}, "function 'echo' is in `functions` and in the"),
+        ({"functions": {"a": {}}, "scenario": {"functions": {"a": {}}}}, "function 'a' is in `functions` and in the"),
+    ],
+)
+def test_options_that_cannot_be_followed_are_an_error(options, message):
+    with pytest.raises(ValueError, match=message):
+        FunctionComputeEmulator(**options)
 
 
 def test_several_files_serve_their_functions_together(tmp_path):

@@ -197,6 +197,8 @@ def test_switches_are_changed_one_by_one_and_reset_together(state):
         ({"function": "f", "id": "a", "submitted_seconds_apart": 1e308}, "<= 1000000000.0"),
         ({"function": "f", "id": "a", "appears_after": 1e308}, "<= 1000000000.0"),
         ({"function": "f", "id": "a", "disappears_after": 1e308}, "<= 1000000000.0"),
+        ({"function": "f", "id": "a", "disappears_after": 0}, "must be above `appears_after`"),
+        ({"function": "f", "id": "a", "appears_after": 5, "disappears_after": 5}, "must be above `appears_after`"),
         ({"function": "f", "id": "a", "timeline": [[1e308, "Running"]]}, "<= 1000000000.0"),
         ({"function": "f", "id": "a", "count": 0}, r"`int` >= 1 - at `\$\[0\]\.count`"),
         ({"function": "f", "id": "a", "statusses": []}, "did you mean `statuses`?"),

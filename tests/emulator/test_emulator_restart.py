@@ -178,3 +178,23 @@ def test_a_state_file_is_readable_sqlite_once_the_emulator_has_ended(tmp_path):
     with closing(sqlite3.connect(tmp_path / "state.db")) as database:
         rows = database.execute("SELECT service, function, id FROM invocations").fetchall()
     assert rows == [("media", "resize", "a")]
+
+
+def test_what_could_not_be_kept_was_not_accepted(clock):
+    class FullDisk:
+        full = True
+
+        def load(self):
+            return []
+
+        def save(self, invocations):
+            if self.full:
+                raise OSError("no space left on device")
+
+    disk = FullDisk()
+    state = FunctionComputeState(clock=clock, journal=disk)
+    with pytest.raises(OSError, match="no space"):
+        state.submit("", "resize", id="job")
+    disk.full = False
+
+    assert state.submit("", "resize", id="job") == "job"
