@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 from uuid import uuid4
-
-import msgspec
 
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef, function_ref
 from airflow_provider_fc.core.errors import AlreadyExistsError, ParameterError
 from airflow_provider_fc.core.flow import Context, Flow, call
-from airflow_provider_fc.core.limits import (
-    MAX_DELAY_SECONDS,
-    MAX_PAGE_SIZE,
-    PAYLOAD_LIMITS,
-    RAISED_PAYLOAD_LIMIT,
-)
+from airflow_provider_fc.core.limits import MAX_DELAY_SECONDS, MAX_PAGE_SIZE
 from airflow_provider_fc.core.listing import Query
 from airflow_provider_fc.core.operations import (
     Accepted,
@@ -28,6 +19,7 @@ from airflow_provider_fc.core.operations import (
     Order,
     StopInvocation,
 )
+from airflow_provider_fc.core.payload import encode_payload
 from airflow_provider_fc.core.settings import Settings
 
 
@@ -107,44 +99,6 @@ def new_id(value: object) -> str:
     if not (text[0].isalpha() or text[0] == "_"):
         raise ParameterError("invocation_id", f"{text!r} must begin with a letter or _; put a word before it")
     return text
-
-
-def encode_payload(payload: object) -> bytes:
-    """Bytes as they are, text as UTF-8, everything else as JSON.
-
-    :raises ParameterError: JSON cannot hold it, or it is larger than any account may send; the payload is not shown.
-    """
-    try:
-        encoded = _encoded(payload)
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise ParameterError("payload", f"{type(payload).__name__} cannot be encoded: {error}") from None
-    if len(encoded) > RAISED_PAYLOAD_LIMIT:
-        raise ParameterError(
-            "payload",
-            f"{len(encoded)} bytes are more than FC takes: {PAYLOAD_LIMITS}; pass a reference to the data",
-        )
-    return encoded
-
-
-def _encoded(payload: object) -> bytes:
-    if payload is None:
-        return b""
-    if isinstance(payload, (bytes, bytearray, memoryview)):
-        return bytes(payload)
-    if isinstance(payload, str):
-        return payload.encode()
-    # Neither step alone will do: msgspec knows dates and dataclasses, but writes NaN as null and bytes as Base64.
-    plain = msgspec.to_builtins(payload, builtin_types=(bytes, bytearray, memoryview), enc_hook=_plain)
-    return json.dumps(plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _plain(value: object) -> object:
-    """Lazy results of mapped tasks, as Airflow 2 hands them over."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, Sequence):
-        return list(value)
-    raise TypeError(f"{type(value).__name__} is nothing that JSON can hold")
 
 
 def submit(operation: Invoke, context: Context) -> Flow[Accepted]:

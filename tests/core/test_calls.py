@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections import UserDict, UserList
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import pytest
 from core.conversation import Conversation, refusal
@@ -184,86 +179,6 @@ def test_what_can_be_no_new_id_is_refused(key: Any) -> None:
 
 
 # Payloads
-
-
-@dataclass
-class Order:
-    number: int
-
-
-@pytest.mark.parametrize(
-    ("payload", "sent"),
-    [
-        (None, b""),
-        (b"\x00\xff", b"\x00\xff"),
-        (bytearray(b"ab"), b"ab"),
-        (memoryview(b"ab"), b"ab"),
-        ("", b""),
-        ("text", b"text"),
-        ("雪", "雪".encode()),
-        ('{"already": "JSON"}', b'{"already": "JSON"}'),
-        ({"a": [1, None, True, "é"]}, '{"a":[1,null,true,"é"]}'.encode()),
-        ([], b"[]"),
-        (0, b"0"),
-        (False, b"false"),
-        (1.5, b"1.5"),
-        ({"at": datetime(2026, 11, 22, tzinfo=UTC)}, b'{"at":"2026-11-22T00:00:00Z"}'),
-        (UUID(int=1), b'"00000000-0000-0000-0000-000000000001"'),
-        (Order(7), b'{"number":7}'),
-        (UserList([1, UserDict({"a": range(2)})]), b'[1,{"a":[0,1]}]'),
-    ],
-    ids=repr,
-)
-def test_a_payload_is_sent_as_bytes_text_or_json(payload: Any, sent: bytes) -> None:
-    assert calls.encode_payload(payload) == sent
-
-
-@pytest.mark.parametrize(
-    "payload",
-    [
-        object(),
-        {"a": object()},
-        {("tuple",): "s3cret"},
-        lambda: None,
-        {"a": {1, object()}},
-        {"a": float("nan")},
-        [float("-inf")],
-        {"a": b"s3cret"},
-    ],
-    ids=["object", "nested", "key", "function", "set", "not a number", "infinity", "bytes inside"],
-)
-def test_a_payload_that_json_cannot_hold_is_refused_and_not_shown(payload: Any) -> None:
-    text = problem(calls.encode_payload, payload)
-
-    assert text.startswith("payload: ")
-    assert "s3cret" not in text
-
-
-def test_a_payload_that_contains_itself_is_refused() -> None:
-    payload: list[Any] = []
-    payload.append(payload)
-
-    assert problem(calls.encode_payload, payload).startswith("payload: list cannot be encoded")
-
-
-def test_text_that_is_no_unicode_is_refused_and_not_shown() -> None:
-    text = problem(calls.encode_payload, "s3cret \ud800")
-
-    assert text.startswith("payload: str cannot be encoded")
-    assert "s3cret" not in text
-
-
-def test_a_payload_that_no_account_may_send_is_refused_before_it_is_sent() -> None:
-    assert len(calls.encode_payload("x" * 262_144)) == 262_144
-    assert problem(calls.encode_payload, "é" * 131_073) == (
-        "payload: 262146 bytes are more than FC takes: 128 KB, or 256 KB on request; pass a reference to the data"
-    )
-
-
-def test_a_payload_from_json_is_sent_as_the_same_json() -> None:
-    payload = {"ids": list(range(100)), "nested": {"text": "é\n\"'"}}
-
-    assert json.loads(calls.encode_payload(payload)) == payload
 
 
 # Submitting
