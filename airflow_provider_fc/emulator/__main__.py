@@ -97,7 +97,7 @@ def _explain(error: Exception, options: argparse.Namespace) -> str:
 
 
 def _log(record: RequestRecord) -> None:
-    """No secret and no payload gets into a record."""
+    """Print a record, which holds no secret and no payload."""
     parameters = " ".join(f"{name}={value}" for name, value in record.parameters.items())
     asked = f"{record.operation or 'unknown'} {record.generation} {parameters}"
     answered = f"{asked} -> {record.status} {record.code}".rstrip()

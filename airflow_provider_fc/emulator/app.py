@@ -131,7 +131,7 @@ class FunctionComputeApp:
         return response
 
     def exchange(self, request: HttpRequest) -> tuple[HttpResponse, Delivery]:
-        """The answer to one request, and how it is to travel."""
+        """Answer one request, and say how the response is to travel."""
         route = find_route(request.method, request.path)
         faults = self._injector.meet(_arrival(request, route, self.state.clock()))
         request_id = self.state.new_id()
@@ -171,14 +171,14 @@ class FunctionComputeApp:
         limit = read.number("limit", generation.default_limit, lowest=1, highest=100)
         token = read.text("nextToken")
         payloads = read.flag("includePayload")
-        place, turn = tokens.decode(token, query) if token else (None, 0)
+        start, turn = tokens.decode(token, query) if token else (None, 0)
 
         def fetch(asked: Asked) -> Page:
             return self.state.list_page(
-                query, limit=asked.limit, after=asked.place, payloads=payloads, lens=call.faults.lens
+                query, limit=asked.limit, after=asked.start, payloads=payloads, lens=call.faults.lens
             )
 
-        page = call.faults.page(Asked(place, turn, limit), fetch)
+        page = call.faults.page(Asked(start, turn, limit), fetch)
         return responses.page(generation, page, query, self._arn, payloads=payloads)
 
     def _get(self, call: Call) -> HttpResponse:

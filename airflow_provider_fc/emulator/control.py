@@ -43,12 +43,12 @@ class ControlPaths:
         if "origin" in request.headers:  # a browser's, on this machine but not of its user's making
             return _json(403, {"error": "control paths answer no web page: the request carries an Origin header"})
         name = request.path.removeprefix(PREFIX)
-        answer = self._routes.get((request.method, name))
-        if answer is None:
+        act = self._routes.get((request.method, name))
+        if act is None:
             paths = ", ".join(f"{method} {PREFIX}{path}" for method, path in self._routes)
             return _json(404, {"error": f"no {request.method} {request.path}; there are {paths}"})
         try:
-            body = answer(request.body)
+            body = act(request.body)
         except SchemaError as error:
             return _json(400, {"error": str(error)})
         return HttpResponse(204) if body is None else _json(200, body)

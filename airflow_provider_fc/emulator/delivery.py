@@ -1,4 +1,4 @@
-"""How an answer travels: values that the server acts upon."""
+"""How a response travels: values that the server acts upon."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Delivery:
 
     @property
     def arrives(self) -> bool:
-        """Whether the client gets a complete answer."""
+        """Whether the client gets a complete response."""
         return self.answered and self.sent is None
 
     def pieces(self, body: bytes) -> Iterator[tuple[float, bytes]]:
-        """What is sent of a body, each piece after so many seconds."""
+        """Cut a body into what is sent of it, each piece after so many seconds."""
         sent = body[: self.sent]
         size = math.ceil(min(len(sent), _SHORTEST_PAUSE / self.per_byte)) if self.per_byte else len(sent)
         for start in range(0, len(sent), size or 1):

@@ -60,9 +60,9 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """The page a List asks for; ``turn`` is which of the tokens for the same ``place`` it carries."""
+    """The page a List asks for; ``turn`` is which of the tokens for the same ``start`` it carries."""
 
-    place: int | Position | None
+    start: int | Position | None
     turn: int
     limit: int
 
@@ -241,7 +241,7 @@ def _refusal(code: str, message: str, status: int) -> Callable[[Any, Arrival, Me
 
 
 def _empty_page(rule: Any, asked: Asked, fetch: Fetch) -> Page:
-    return Page([], asked.place or 0, turn=asked.turn + 1)
+    return Page([], asked.start or 0, turn=asked.turn + 1)
 
 
 def _short_page(rule: Any, asked: Asked, fetch: Fetch) -> Page:
@@ -249,7 +249,7 @@ def _short_page(rule: Any, asked: Asked, fetch: Fetch) -> Page:
 
 
 def _repeated_token(rule: Any, asked: Asked, fetch: Fetch) -> Page:
-    return msgspec.structs.replace(fetch(asked), following=asked.place or 0, turn=asked.turn % rule.cycle + 1)
+    return msgspec.structs.replace(fetch(asked), following=asked.start or 0, turn=asked.turn % rule.cycle + 1)
 
 
 def _unknown_status(rule: Any, invocation: Invocation, moment: Moment, now: int) -> Moment:
@@ -289,7 +289,7 @@ def _reset(rule: Any, delivery: Delivery, response: HttpResponse) -> Delivery:
 
 
 def _unless_ended(end: Callable[[Any, Delivery, HttpResponse], Delivery]) -> Callable[..., Delivery]:
-    """Of several that end the connection only the first acts."""
+    """Let only the first of several that end the connection act."""
 
     def deliver(rule: Any, delivery: Delivery, response: HttpResponse) -> Delivery:
         over = delivery.end != "keep" or response.status == NEVER_SENT

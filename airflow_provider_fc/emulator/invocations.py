@@ -28,7 +28,7 @@ class Invocation(msgspec.Struct, kw_only=True, gc=False):
     """An invocation with everything that ever happened to it.
 
     :param advance: what makes it go on: responses that showed it, the clock, or a worker process.
-    :param script: for ``looks``: statuses still to come.
+    :param script: for ``responses``: statuses still to come.
     :param script_error: the error text of a scripted end other than ``Succeeded``.
     :param due: epoch ms before which no worker takes it.
     :param attempts: executions begun so far; ``failures`` of them failed.
@@ -40,7 +40,7 @@ class Invocation(msgspec.Struct, kw_only=True, gc=False):
     id: str
     request_id: str
     submitted: int
-    advance: Literal["looks", "time", "worker"] = "looks"
+    advance: Literal["responses", "time", "worker"] = "responses"
     moments: list[Moment] = []
     payload: bytes = b""
     return_payload: bytes = b""
@@ -60,7 +60,7 @@ class Invocation(msgspec.Struct, kw_only=True, gc=False):
         return self.moments[-1]
 
     def at(self, time: int) -> Moment | None:
-        """How it looked at ``time``; ``None`` where it could not be seen."""
+        """Find how it was at ``time``; ``None`` where it could not be seen."""
         if time < self.visible_from or (self.visible_until is not None and time >= self.visible_until):
             return None
         return next((moment for moment in reversed(self.moments) if moment.at <= time), None)
@@ -74,8 +74,8 @@ class Invocation(msgspec.Struct, kw_only=True, gc=False):
         started = before.started
         again = reset_start and status == "Running" and before.retries > 0
         if again or (not started and status not in _NEVER_STARTS):
-            # Looks are no clock: an invocation that lives by looks keeps its place in the listing while it is walked.
-            started = self.submitted if self.advance == "looks" and not again else at
+            # Responses are no clock: what advances by them keeps its place in the listing while its pages are read.
+            started = self.submitted if self.advance == "responses" and not again else at
         if self.started_time is not None and started and not again:
             started = self.started_time
         ended = (self.end_time or at) if status in TERMINAL else 0
@@ -84,8 +84,8 @@ class Invocation(msgspec.Struct, kw_only=True, gc=False):
         retries = before.retries + (status == "Retrying")
         self.moments.append(Moment(at, status, started, ended, retries, error))
 
-    def look(self, now: int, *, reset_start: bool) -> bool:
-        """Take the next step of a life that advances by looks; whether there was one."""
+    def step(self, now: int, *, reset_start: bool) -> bool:
+        """Take the next step of a life that advances by responses, and tell whether there was one."""
         if not self.script:
             return False
         self.enter(self.script[0], now, reset_start=reset_start)
@@ -127,7 +127,7 @@ class InvocationView(msgspec.Struct, frozen=True, gc=False):
 
 
 def view(invocation: Invocation, moment: Moment, *, payloads: bool) -> InvocationView:
-    """The invocation as it was at ``moment``."""
+    """Show the invocation as it was at ``moment``."""
     done = moment.status == "Succeeded" and payloads
     return InvocationView(
         service=invocation.service,

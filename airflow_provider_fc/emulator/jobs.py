@@ -90,7 +90,7 @@ class JobQueue:
         return None
 
     def take(self) -> Invocation | None:
-        """The next invocation to execute, if one is due."""
+        """Take the next invocation to execute, if one is due."""
         with self._state.changed:
             while self._waiting and self._waiting[0][0] <= self._state.now:
                 invocation = heapq.heappop(self._waiting)[2]
@@ -101,11 +101,11 @@ class JobQueue:
         return None
 
     def _pause(self) -> float | None:
-        """Seconds until the next one is due; without one, until somebody says that something has changed."""
+        """Compute the seconds until the next one is due; without one, there is nothing to wait for but a change."""
         return min(_LONGEST_WAIT, (self._waiting[0][0] - self._state.now) / 1000) if self._waiting else None
 
     def begin(self, invocation: Invocation, instance_id: str, end: Callable[[], None]) -> Execution | None:
-        """An attempt begins, which ``end`` ends early; ``None`` if the invocation was stopped in the meantime."""
+        """Begin an attempt, which ``end`` ends early; ``None`` if the invocation was stopped in the meantime."""
         with self._state.changed:
             if invocation.last.status in TERMINAL:
                 return None
@@ -129,7 +129,7 @@ class JobQueue:
             end()
 
     def finish(self, invocation: Invocation, execution: Execution, *, result: bytes, error: str) -> bool:
-        """An attempt has ended, with an ``error`` if it failed; whether because it was stopped."""
+        """End an attempt, with an ``error`` if it failed, and tell whether it was stopped."""
         with self._state.changed:
             del self._running[invocation.request_id]
             execution.ended = self._state.now

@@ -1,4 +1,4 @@
-"""The invocations of one function in the order a List walks them."""
+"""The invocations of one function in the order in which a List shows them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         return invocation.id.startswith(self.prefix) and self.qualifier in (None, invocation.qualifier)
 
     def admits(self, moment: Moment) -> bool:
-        """A start window holds both its ends, and shows only what has started."""
+        """Tell whether a moment matches; a start window holds both its ends, and shows only what has started."""
         if self.status is not None and moment.status != self.status:
             return False
         if self.started_from is None and self.started_to is None:
@@ -50,7 +50,7 @@ class Page(msgspec.Struct, frozen=True):
     """One page of a listing.
 
     :param items: ``None`` only where a fault wants ``null``.
-    :param following: where the next page begins; ``turn`` tells different tokens for the same place apart.
+    :param following: where the next page begins; ``turn`` tells different tokens for the same beginning apart.
     """
 
     items: list[InvocationView] | None
@@ -72,7 +72,7 @@ class Row:
         self.moment: Moment | None = None
 
     def update(self, time: int) -> bool:
-        """Show the invocation as it was at ``time``; whether that changes the order."""
+        """Show the invocation as it was at ``time``, and tell whether that changes the order."""
         before = self._sort_time()
         self.moment = self.invocation.at(time)
         return self._sort_time() != before
@@ -82,7 +82,7 @@ class Row:
         return self._sort_time() or 0, self.invocation.id
 
     def _sort_time(self) -> int | None:
-        """Started ones sort by their start, the others by their submission."""
+        """Give the time it sorts by: its start, or before that its submission."""
         return None if self.moment is None else self.moment.started or self.invocation.submitted
 
 
@@ -106,7 +106,7 @@ class Listing:
         self._touched.append(row)
 
     def rows_at(self, time: int) -> list[tuple[int, str, Row]]:
-        """Every visible row in ascending order, as everything was at ``time``."""
+        """Put every visible row in ascending order, as everything was at ``time``."""
         if time < self._time:  # the clock or the list lag moved back: the past has to be read again
             self._to_come.clear()
             self._touched = list(self._rows.values())
@@ -130,10 +130,10 @@ class Listing:
             heapq.heappush(self._to_come, (min(to_come), next(self._tie), row))
 
 
-def walk(
+def matching(
     rows: list[tuple[int, str, Row]], query: Query, after: Position | None, lens: Lens | None = None
 ) -> Iterator[tuple[Row, Moment]]:
-    """The rows a query matches and what to show of them, beginning behind ``after``."""
+    """Find the rows a query matches and what to show of them, beginning behind ``after``."""
     if query.order == "asc":
         start = bisect_right(rows, after, key=_key) if after else 0
         indices = range(start, len(rows))

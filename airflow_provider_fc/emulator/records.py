@@ -40,7 +40,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
 
 
 def parameters_of(request: HttpRequest, route: Route) -> dict[str, str]:
-    """What a record may show of a request."""
+    """Collect what a record may show of a request."""
     where = route.names if route.operation else {"method": request.method, "path": request.path}
     # A URL can carry a signature and a token in parameters of these names.
     query = {name: text for name, text in request.query.items() if not name.lower().startswith("x-")}

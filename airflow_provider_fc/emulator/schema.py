@@ -39,7 +39,7 @@ class Life(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.statuses is not None and self.timeline is not None:
-            raise ValueError("give `statuses` (advanced by looks) or `timeline` (advanced by time), not both")
+            raise ValueError("give `statuses` (advanced by responses) or `timeline` (advanced by time), not both")
         if self.statuses == [] or self.timeline == []:
             raise ValueError("`statuses` and `timeline` need at least one status")
         if self.timeline and [at for at, _ in self.timeline] != sorted(at for at, _ in self.timeline):
@@ -138,7 +138,7 @@ class NewFaults(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read_scenario(source: str | Path | Mapping[str, Any] | Scenario | None) -> Scenario:
-    """A scenario from a file, or from what would be in one.
+    """Read a scenario from a file, or from what would be in one.
 
     :raises SchemaError: a key or value is wrong.
     """
@@ -185,7 +185,7 @@ def _suggest(problem: str, kind: str, wrong: str, known: set[str]) -> SchemaErro
 
 
 def _faulty_rule(problem: str, data: Any) -> dict[str, Any]:
-    """The fault rule a problem is about, or nothing."""
+    """Find the fault rule a problem is about, or nothing."""
     place = re.search(r"`\$\.faults\[(\d+)\]", problem)
     rule = data["faults"][int(place[1])] if place else None
     return rule if isinstance(rule, dict) else {}

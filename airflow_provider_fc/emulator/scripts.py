@@ -13,7 +13,7 @@ DEFAULT_STATUSES = ("Enqueued", "Running", "Succeeded")
 def invocations_of(
     script: ScriptedInvocation, now: int, new_id: Callable[[], str], *, reset_start: bool
 ) -> Iterator[Invocation]:
-    """The invocations a script stands for; ``now`` and all times of an invocation are epoch ms."""
+    """Make the invocations a script stands for; ``now`` and all times of an invocation are epoch ms."""
     first = now - int(script.submitted_seconds_ago * 1000)
     gone = None if script.disappears_after is None else now + int(script.disappears_after * 1000)
     payload = script.payload.encode()
@@ -44,14 +44,14 @@ def give_life(invocation: Invocation, life: Life, *, reset_start: bool) -> None:
         for seconds, status in life.timeline:
             invocation.enter(status, invocation.submitted + int(seconds * 1000), reset_start=reset_start)
     else:
-        invocation.advance = "looks"
+        invocation.advance = "responses"
         statuses = tuple(life.statuses or DEFAULT_STATUSES)
         invocation.enter(statuses[0], invocation.submitted)
         invocation.script = statuses[1:]
 
 
 def words_of(lives: Iterable[Life]) -> set[str]:
-    """Every status the lives go through."""
+    """Collect every status the lives go through."""
     words: set[str] = set()
     for life in lives:
         words.update(life.statuses or DEFAULT_STATUSES)

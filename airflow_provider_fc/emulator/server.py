@@ -176,7 +176,7 @@ class FunctionComputeEmulator:
         self.app.clear_faults()
 
     def wait_until_finished(self, function: str, *ids: str, service: str = "", timeout: float = 30) -> None:
-        """Wait for invocations that workers execute; this is no look at them.
+        """Wait for invocations that workers execute; this does not count as showing them.
 
         :raises TimeoutError: some are unfinished after ``timeout`` seconds.
         """
@@ -201,7 +201,7 @@ class FunctionComputeEmulator:
 
 
 def _origin(address: str, port: int) -> str:
-    """Where clients of this machine reach what listens at an address."""
+    """Say where clients of this machine reach what listens at an address."""
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
     return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
@@ -248,7 +248,7 @@ class _Listener:
         await runner.cleanup()
 
     async def _answer(self, received: web.Request) -> web.StreamResponse:
-        """The one place every exchange passes."""
+        """Answer a request; every exchange passes here."""
         request = read_request(received.method, received.raw_path, received.headers, await received.read())
         response, delivery = self._respond(request, received.remote)
         if delivery == AT_ONCE:

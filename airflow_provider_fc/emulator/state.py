@@ -16,7 +16,7 @@ from airflow_provider_fc.emulator.catalogue import Catalogue
 from airflow_provider_fc.emulator.errors import Refusal
 from airflow_provider_fc.emulator.invocations import QUEUED, TERMINAL, Invocation, InvocationView, Moment, view
 from airflow_provider_fc.emulator.jobs import JobQueue
-from airflow_provider_fc.emulator.listing import Lens, Page, Position, Query, Row, walk
+from airflow_provider_fc.emulator.listing import Lens, Page, Position, Query, Row, matching
 from airflow_provider_fc.emulator.schema import Life, SchemaError, ScriptedInvocation, Switches, read
 from airflow_provider_fc.emulator.scripts import give_life, invocations_of
 from airflow_provider_fc.emulator.store import Journal, Store
@@ -111,14 +111,14 @@ class FunctionComputeState:
             self.switches = Switches()
 
     def status(self, function: str, id: str, *, service: str = "") -> str | None:
-        """How an invocation is now, without looking at it; ``None`` if it cannot be seen."""
+        """Find the status of an invocation, which does not count as showing it; ``None`` if it cannot be seen."""
         with self.lock:
             invocation = self._store.of(service, function).get(id)
             moment = invocation and invocation.at(self.now)
             return moment.status if moment else None
 
     def wait_for(self, condition: Callable[[], bool], timeout: float) -> bool:
-        """Wait until ``condition`` holds; it is looked at after every change. Whether it came to hold in time."""
+        """Wait until ``condition`` holds, which is tried after every change, and tell whether it did in time."""
         with self.changed:
             return self.changed.wait_for(condition, timeout)
 
@@ -158,7 +158,7 @@ class FunctionComputeState:
                 request_id=request_id,
                 submitted=now,
                 payload=payload,
-                advance="worker" if function in self.catalogue.callables else "looks",
+                advance="worker" if function in self.catalogue.callables else "responses",
                 due=now + int(delay * 1000),
             )
             if invocation.advance == "worker":
@@ -181,7 +181,7 @@ class FunctionComputeState:
         payloads: bool = False,
         lens: Lens | None = None,
     ) -> Page:
-        """One page. Showing an invocation is a look at it; only the page's own items are looked at."""
+        """Show one page; those of its invocations that advance by responses take a step."""
         if query.status is not None:
             self.catalogue.check_filter(query.status, self.switches.reject_status)
         if self.switches.ignore_status_filter:
@@ -190,24 +190,24 @@ class FunctionComputeState:
             self.catalogue.check_function(query.function, self._store.of(query.service, query.function))
             listing = self._store.listing(query.service, query.function)
             time_shown = self.now - int(self.switches.list_lag * 1000)
-            matching = walk(listing.rows_at(time_shown), query, after if isinstance(after, Position) else None, lens)
+            found = matching(listing.rows_at(time_shown), query, after if isinstance(after, Position) else None, lens)
             skipped = after if isinstance(after, int) else 0
-            rows = [*islice(matching, skipped, skipped + limit + 1)]
+            rows = [*islice(found, skipped, skipped + limit + 1)]
             page = Page(
                 [view(row.invocation, moment, payloads=payloads) for row, moment in rows[:limit]],
-                self._place(rows[limit - 1][0], skipped + limit) if len(rows) > limit else None,
+                self._end_of_page(rows[limit - 1][0], skipped + limit) if len(rows) > limit else None,
             )
-            self._look([row.invocation for row, _ in rows[:limit]])
+            self._step([row.invocation for row, _ in rows[:limit]])
         return page
 
     def get(
         self, service: str, function: str, id: str, *, qualifier: str | None = None, lens: Lens | None = None
     ) -> InvocationView:
-        """One invocation as it is now, which is a look at it."""
+        """Show one invocation as it is now, which lets it take a step if it advances by responses."""
         with self.lock:
             invocation, moment = self._find(service, function, id, qualifier, lens)
             shown = view(invocation, moment, payloads=True)
-            self._look([invocation])
+            self._step([invocation])
         return shown
 
     def stop(
@@ -227,7 +227,7 @@ class FunctionComputeState:
             else:
                 invocation.enter("Stopping", now)
                 self.jobs.end(invocation)
-                if invocation.advance == "looks":
+                if invocation.advance == "responses":
                     invocation.script = ("Stopped",)
                 elif invocation.advance == "time":
                     invocation.enter("Stopped", now + STOPPING_MS)
@@ -258,10 +258,10 @@ class FunctionComputeState:
             raise Refusal("InvocationNotFound", f"no invocation {id!r} of function {function!r}")
         return invocation, moment
 
-    def _look(self, invocations: Iterable[Invocation]) -> None:
+    def _step(self, invocations: Iterable[Invocation]) -> None:
         now, reset = self.now, self.switches.reset_start_on_retry
-        if stepped := [one for one in invocations if one.look(now, reset_start=reset)]:
+        if stepped := [one for one in invocations if one.step(now, reset_start=reset)]:
             self.touch(stepped)
 
-    def _place(self, last: Row, count: int) -> int | Position:
+    def _end_of_page(self, last: Row, count: int) -> int | Position:
         return count if self.switches.offset_tokens else Position(*last.key)

@@ -32,7 +32,7 @@ class Store:
         return loaded
 
     def of(self, service: str, function: str) -> dict[str, Invocation]:
-        """The invocations of a function by id."""
+        """Give the invocations of a function by id."""
         return self._invocations.get((service, function), {})
 
     def listing(self, service: str, function: str) -> Listing:

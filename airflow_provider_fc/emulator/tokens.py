@@ -13,22 +13,22 @@ from airflow_provider_fc.emulator.listing import Position, Query
 # Base64 of these three bytes is "+//+".
 _MARK = b"\xfb\xff\xfe"
 _DIGEST_SIZE = 12
-_PLACE: msgspec.json.Decoder[tuple[int | Position, int]] = msgspec.json.Decoder(tuple[int | Position, int])
+_START: msgspec.json.Decoder[tuple[int | Position, int]] = msgspec.json.Decoder(tuple[int | Position, int])
 
 
-def encode(place: int | Position, query: Query, turn: int = 0) -> str:
-    """A token for the page behind ``place``: a number of items, or the position of the last one.
+def encode(start: int | Position, query: Query, turn: int = 0) -> str:
+    """Make a token for the page behind ``start``: a number of items, or the position of the last one.
 
-    :param turn: makes different tokens for the same place.
+    :param turn: makes different tokens for the same start.
     """
-    text = msgspec.json.encode((place, turn))
+    text = msgspec.json.encode((start, turn))
     while (len(_MARK) + _DIGEST_SIZE + len(text)) % 3 != 1:
         text += b" "  # so that the token ends in "=="
     return b64encode(_MARK + _digest(text, query) + text).decode()
 
 
 def decode(token: str, query: Query) -> tuple[int | Position, int]:
-    """The place and the turn a token stands for.
+    """Read the start and the turn a token stands for.
 
     :raises Refusal: it is no token of ours, or one of another query.
     """
@@ -41,7 +41,7 @@ def decode(token: str, query: Query) -> tuple[int | Position, int]:
         raise Refusal(
             "InvalidArgument", "nextToken is not valid for this query: return it unchanged, with the same filters"
         )
-    return _PLACE.decode(text)
+    return _START.decode(text)
 
 
 def _digest(text: bytes, query: Query) -> bytes:

@@ -9,7 +9,7 @@ from airflow_provider_fc.core.http import HttpRequest
 
 
 def read_request(method: str, target: str, headers: Mapping[str, str], body: bytes) -> HttpRequest:
-    """The request; no URL library may have touched the target, since it would normalise what was signed."""
+    """Read a request; no URL library may have touched the target, since it would normalise what was signed."""
     path, _, query = target.partition("?")
     names = {name.lower(): _clean(value) for name, value in headers.items()}
     return HttpRequest(
@@ -24,5 +24,5 @@ def read_request(method: str, target: str, headers: Mapping[str, str], body: byt
 
 
 def _clean(header: str) -> str:
-    """A header as text that can be hashed: aiohttp keeps undecodable bytes as lone surrogates."""
+    """Make a header text that can be hashed: aiohttp keeps undecodable bytes as lone surrogates."""
     return header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -69,7 +69,7 @@ def _set_environment(variables: Mapping[str, str]) -> None:
 
 
 def execute(task: Task) -> Outcome:
-    """Call the function; its result as bytes, cut at what the service would show."""
+    """Call the function; the outcome holds its result as bytes, cut at what the service would show."""
     try:
         result = _load(task.target)(task.event, task.context)
         return Outcome(_as_bytes(result)[:RETURN_LIMIT])

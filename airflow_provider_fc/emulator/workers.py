@@ -72,7 +72,7 @@ class WorkerProcess:
         return self._process.wait()
 
     def _kill_group(self) -> None:
-        """The process and whatever it has started."""
+        """Kill the process and whatever it has started."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -93,7 +93,7 @@ class WorkerPool:
         self._state = state
         self._targets = targets
         self._credentials = credentials
-        self._place = {"region": region, "account_id": account_id}
+        self._where = {"region": region, "account_id": account_id}
         self._closing = False
         self._processes: set[WorkerProcess] = set()
         self._threads = [threading.Thread(target=self._work, name="fc-worker", daemon=True) for _ in range(workers)]
@@ -135,7 +135,7 @@ class WorkerPool:
         process.close()
 
     def _execute(self, process: WorkerProcess, invocation: Invocation) -> bool:
-        """Whether the process can go on with others."""
+        """Execute one invocation, and tell whether the process can go on with others."""
         jobs = self._state.jobs
         execution = jobs.begin(invocation, f"c-emulator-{process.pid}", process.kill)
         if execution is None:
@@ -160,7 +160,7 @@ class WorkerPool:
             attempt=invocation.attempts,
             handler=target.handler,
             credentials=_role(self._credentials()),
-            **self._place,
+            **self._where,
         )
         return Task(target=target, event=invocation.payload, context=context)
 

@@ -41,6 +41,7 @@ def vendor(event: bytes, context) -> str:
     """A handler as the vendor's pages write it."""
     logging.getLogger().info("request %s of %s", context.request_id, context.function.name)
     context.logger.info("in %s", context.region)
+    context.get_logger().warning("by %s", context.account_id)
     if context.credentials.access_key_id:
         return f"{context.account_id} {context.function.handler} {context.function.timeout > 0}"
     return ""

@@ -129,6 +129,7 @@ def test_a_handler_from_the_vendor_s_pages_works(alone, capfd):
     logged = capfd.readouterr().err
     assert f"[INFO] request {done.request_id} of vendor" in logged
     assert "[INFO] in cn-hangzhou" in logged
+    assert "[WARNING] by 123456789" in logged
 
 
 def test_a_function_finds_the_documented_variables_of_its_own_invocation(alone):

@@ -253,7 +253,7 @@ class TestPages:
         assert body[key] is None
         assert not body.get("nextToken")
 
-    def test_what_a_fault_hides_has_not_been_looked_at(self, app, client, state):
+    def test_what_a_fault_hides_has_not_been_shown(self, app, client, state):
         state.add([{"function": "resize", "id": "job"}])
         app.add_faults([{"action": "null_list", "times": 1}, {"action": "empty_page", "times": 1}])
         client("GET", LIST)
@@ -339,7 +339,7 @@ class TestInvocations:
         assert client("GET", LIST).ids == []
         assert client("GET", f"{LIST}/job-1").status == 200
 
-    def test_what_is_late_is_not_advanced_by_looks(self, app, client, state, clock):
+    def test_what_is_late_is_not_advanced_by_responses(self, app, client, state, clock):
         state.add([{"function": "resize", "id": "job"}])
         app.add_faults([{"action": "appears_late", "seconds": 5}])
         for _ in range(3):

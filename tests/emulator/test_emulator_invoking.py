@@ -123,7 +123,7 @@ def test_stopping_a_queued_one_ends_it_at_once(client, path, status):
     assert client("GET", LISTS[path]).statuses == {"job": "Stopped"}
 
 
-def test_stopping_a_running_life_by_looks_shows_stopping_once(client, state):
+def test_stopping_a_running_life_by_responses_shows_stopping_once(client, state):
     state.add([{"function": "resize", "id": "job", "statuses": ["Running"]}])
 
     stop(client)

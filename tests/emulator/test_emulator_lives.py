@@ -14,13 +14,13 @@ def status(client) -> str:
     return client("GET", GET).body["status"]
 
 
-def test_a_life_by_looks_takes_a_step_after_each_response_that_showed_it(client, state):
+def test_a_life_by_responses_takes_a_step_after_each_one_that_showed_it(client, state):
     state.add([{"function": "resize", "id": "job", "statuses": ["Enqueued", "Running", "Succeeded"]}])
 
     assert [status(client) for _ in range(4)] == ["Enqueued", "Running", "Succeeded", "Succeeded"]
 
 
-def test_a_list_is_a_look_at_what_its_page_shows_only(client, state):
+def test_a_list_lets_only_what_its_page_shows_take_a_step(client, state):
     state.add([{"function": "resize", "id": "a", "statuses": ["Running", "Succeeded"]}])
     state.add([{"function": "resize", "id": "b", "statuses": ["Enqueued", "Succeeded"]}])
 
@@ -28,7 +28,7 @@ def test_a_list_is_a_look_at_what_its_page_shows_only(client, state):
     assert client("GET", LIST).statuses == {"a": "Succeeded", "b": "Enqueued"}
 
 
-def test_a_walk_looks_at_each_invocation_once(client, state):
+def test_reading_all_pages_shows_each_invocation_once(client, state):
     state.add([{"function": "resize", "id_template": "job-{index}", "count": 5, "statuses": ["Enqueued", "Running"]}])
 
     assert sorted(client.walk(LIST, limit=2, sortOrderByTime="asc")) == [f"job-{n}" for n in range(5)]
