@@ -14,26 +14,27 @@ from hashlib import blake2b
 from math import inf
 from os.path import commonprefix
 from random import random
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 from weakref import WeakSet, WeakValueDictionary
 
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core.announcements import Announcer, BatchAnnouncer, EachAnnouncer, Ledger, Reading, Sheet
 from airflow_provider_fc.core.api import function_ref
-from airflow_provider_fc.core.errors import ParameterError
-from airflow_provider_fc.triggers import import_what_is_needed
+from airflow_provider_fc.core.batch import Batch
+from airflow_provider_fc.core.calls import function_of
+from airflow_provider_fc.core.errors import FunctionComputeError, ParameterError
+from airflow_provider_fc.core.operations import ListInvocations
+from airflow_provider_fc.core.wait import Pace, Progress, Schedule
+from airflow_provider_fc.core.watch import Spacing
+from airflow_provider_fc.hooks import FunctionComputeAsyncHook
+from airflow_provider_fc.triggers import load_execution
 
 try:
     from airflow.triggers.base import BaseEventTrigger
 except ImportError as _error:
     raise ImportError("asset watchers and their event triggers need Airflow 3") from _error
-
-if TYPE_CHECKING:
-    from airflow_provider_fc.core.announcements import Announcer, Ledger, Sheet
-    from airflow_provider_fc.core.wait import Pace, Schedule
-    from airflow_provider_fc.core.watch import Spacing
-    from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 
 log = logging.getLogger(__name__)
 
@@ -149,8 +150,6 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
 
     async def _announcer(self) -> Announcer | None:
         """With what has been announced before; ``None`` when that cannot be read just now."""
-        from airflow_provider_fc.core.announcements import BatchAnnouncer, EachAnnouncer, Ledger
-        from airflow_provider_fc.core.batch import Batch
 
         function = function_ref(self.function_name, self.service_name, self.qualifier)
         batch = Batch.from_parameters(function, invocation_id_prefix=self.invocation_id_prefix, max_failed=None)
@@ -217,10 +216,7 @@ class _Listening:
 
     async def sheets(self) -> AsyncGenerator[Sheet]:
         """Every sheet of every walk, for ever. Errors are logged and outlived: there is no task that could fail."""
-        await asyncio.to_thread(import_what_is_needed)
-        from airflow_provider_fc.core.errors import FunctionComputeError
-        from airflow_provider_fc.core.wait import Pace, Progress
-        from airflow_provider_fc.core.watch import Spacing
+        await load_execution()
 
         pace, spacing, progress = Pace(self._schedule(), random), Spacing(), Progress(_now)
         await asyncio.sleep(pace.first())
@@ -260,7 +256,6 @@ class _Listening:
                 joined = False
 
     def _schedule(self) -> Schedule:
-        from airflow_provider_fc.core.wait import Schedule
 
         return Schedule(min(each.poll_interval for each in self._all()), datetime.max.replace(tzinfo=UTC))
 
@@ -268,9 +263,6 @@ class _Listening:
         return list(self._watchers) or [self._one]
 
     async def _walk(self) -> AsyncGenerator[Sheet]:
-        from airflow_provider_fc.core.announcements import Reading
-        from airflow_provider_fc.core.calls import function_of
-        from airflow_provider_fc.core.operations import ListInvocations
 
         hook = await self._open()
         one = self._one
@@ -282,7 +274,6 @@ class _Listening:
             yield await hook.client.run(reading.next_sheet())
 
     async def _open(self) -> FunctionComputeAsyncHook:
-        from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 
         if self._hook is None:
             hook = FunctionComputeAsyncHook(self._one.fc_conn_id, self._one.region_id, reread=self._reread)

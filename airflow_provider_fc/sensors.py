@@ -53,8 +53,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer instead of on a worker; Airflow's ``[operators] default_deferrable``.
 
     Returns ``{"total", "by_status", "failed", "started_at", "ended_at"}``; ``failed`` lists up to 20 as
-    ``{"invocation_id", "status", "error_message", "request_id"}``. After a deferred wait that succeeded,
-    ``error_message`` is ``None`` there: the list operator has the texts.
+    ``{"invocation_id", "status", "error_message", "request_id"}``, the texts as far as they can be read.
     """
 
     template_fields: Sequence[str] = (

@@ -122,18 +122,16 @@ def connect(conn_id: str, endpoint: str, **fields: Any) -> None:
 
 async def wait_for(conn_id: str, index: int, poll_interval: float, seconds: float) -> str:
     """One trigger from its creation to its event."""
+    from airflow_provider_fc.core.api import function_ref
+    from airflow_provider_fc.core.batch import Batch
     from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
 
     now = time.time()
     trigger = FunctionComputeInvocationsTrigger(
         fc_conn_id=conn_id,
         region_id=None,
-        function_name="resize",
-        service_name=None,
-        qualifier=None,
-        batch={"invocation_id_prefix": f"job-{index:03}-", "settle_seconds": 2, "max_failed": 0},
-        poll_interval=poll_interval,
-        deadline=now + seconds,
+        batch=Batch(function_ref("resize"), prefix=f"job-{index:03}-", settle_seconds=2).to_json(),
+        schedule={"poll_interval": poll_interval, "deadline": now + seconds},
         began_at=now,
     )
     events = [event.payload["kind"] async for event in trigger.run()]

@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from airflow_provider_fc.core.batch import Batch, Kind, Outcome
+from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.errors import FunctionComputeError, TransportError
 from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Sleep
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
+from airflow_provider_fc.core.outcome import Kind, Outcome
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.core.wait import Schedule, Wait

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from airflow_provider_fc.core.batch import Batch, Summary, Tally, digest, live_statuses
+from airflow_provider_fc.core.batch import Batch, Tally, digest, live_statuses
 from airflow_provider_fc.core.flow import Context, Flow, Walk
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.limits import RECORD_RETENTION
 from airflow_provider_fc.core.operations import ListInvocations, Page
+from airflow_provider_fc.core.outcome import Summary
 
 SETTLE = timedelta(seconds=15)
 """A finished listing must still be the same after so long: listings lag by seconds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.limits import MAX_FUNCTION_NAME_LENGTH, MAX_QUALIFIER_LENGTH, MAX_SERVICE_NAME_LENGTH
@@ -115,6 +116,18 @@ class FunctionRef:
             return f"/{self.api.version}{function}"
         in_path = f".{self.qualifier}" if self.api.qualifier_in_path and self.qualifier else ""
         return f"/{self.api.version}/services/{self.service_name}{in_path}{function}"
+
+    def to_json(self) -> dict[str, str | None]:
+        return {
+            "api_version": self.api.version,
+            "function_name": self.function_name,
+            "service_name": self.service_name,
+            "qualifier": self.qualifier,
+        }
+
+    @classmethod
+    def from_json(cls, wire: Mapping[str, Any]) -> FunctionRef:
+        return cls(APIS[wire["api_version"]], wire["function_name"], wire["service_name"], wire["qualifier"])
 
     @property
     def query(self) -> dict[str, str]:

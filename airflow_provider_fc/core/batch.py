@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from enum import Enum
 from hashlib import blake2b
 from sys import intern
 from typing import Any, Literal, get_args
@@ -14,19 +13,12 @@ from typing import Any, Literal, get_args
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.errors import ParameterError
-from airflow_provider_fc.core.invocations import (
-    SUCCESS_STATUSES,
-    TERMINAL_STATUSES,
-    Invocation,
-    is_terminal,
-    iso8601,
-)
+from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, TERMINAL_STATUSES, Invocation, is_terminal
 from airflow_provider_fc.core.limits import RECORD_RETENTION, RECORDS_ARE_KEPT
+from airflow_provider_fc.core.outcome import MAX_LISTED_FAILURES, Failure, Kind, Outcome, Summary, counts_text
 
 OnEmpty = Literal["wait", "fail", "succeed"]
 
-MAX_LISTED_FAILURES = 20
-MAX_ERROR_MESSAGE = 500
 _SAFE_DAYS = RECORD_RETENTION.days - 0.5
 """A later verdict may rest on records already gone."""
 
@@ -115,20 +107,17 @@ class Batch:
             visible_within=visible_within,
         )
 
-    def to_parameters(self) -> dict[str, Any]:
-        """The JSON-native parameters from which :meth:`from_parameters` makes an equal batch."""
-        return {
-            "invocation_id_prefix": self.prefix,
-            "invocation_ids": list(self.ids) or None,
-            "started_after": self.started_after,
-            "expected_count": self.expected_count,
-            "settle_seconds": self.settle_seconds,
-            "on_empty": self.on_empty,
-            "success_statuses": list(self.success_statuses),
-            "max_failed": self.max_failed,
-            "fail_fast": self.fail_fast,
-            "visible_within": self.visible_within,
-        }
+    def to_json(self) -> dict[str, Any]:
+        """Dump it for a trigger's arguments."""
+        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        lists = {"ids": list(self.ids), "success_statuses": list(self.success_statuses)}
+        return {**plain, **lists, "function": self.function.to_json()}
+
+    @classmethod
+    def from_json(cls, wire: Mapping[str, Any]) -> Batch:
+        """Rebuild the batch that :meth:`to_json` has dumped; what an older version did not know has its default."""
+        tuples = {name: tuple(wire[name]) for name in ("ids", "success_statuses") if name in wire}
+        return cls(**{**wire, **tuples, "function": FunctionRef.from_json(wire["function"])})
 
     def belongs(self, item: Invocation) -> bool:
         if self.ids:
@@ -154,79 +143,6 @@ class Batch:
         if len(self.ids) == 1:
             which = f"id {self.ids[0]!r}"
         return f"invocations of {self.function.function_name} ({which})"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One invocation that ended badly, as a summary tells it."""
-
-    invocation_id: str
-    status: str
-    error_message: str | None
-    request_id: str | None
-
-    @classmethod
-    def of(cls, item: Invocation) -> Failure:
-        message = item.error_message[:MAX_ERROR_MESSAGE] if item.error_message else None
-        return cls(item.invocation_id, item.status, message, item.request_id)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "invocation_id": self.invocation_id,
-            "status": self.status,
-            "error_message": self.error_message,
-            "request_id": self.request_id,
-        }
-
-    def __str__(self) -> str:
-        reason = f": {self.error_message}" if self.error_message else ""
-        return f"{self.invocation_id} {self.status}{reason} [request id {self.request_id or 'unknown'}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """Counts and up to 20 failures; times are epoch ms."""
-
-    by_status: Mapping[str, int]
-    failed: tuple[Failure, ...] = ()
-    started: int | None = None
-    ended: int | None = None
-
-    @property
-    def total(self) -> int:
-        return sum(self.by_status.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """The shape that the sensor returns."""
-        return {
-            "total": self.total,
-            "by_status": dict(self.by_status),
-            "failed": [failure.to_dict() for failure in self.failed],
-            "started_at": iso8601(self.started),
-            "ended_at": iso8601(self.ended),
-        }
-
-    def to_event(self) -> dict[str, Any]:
-        """The small form that fits into a trigger's event: no error texts."""
-        return {
-            "by_status": dict(self.by_status),
-            "failed": [[failure.invocation_id, failure.status, failure.request_id] for failure in self.failed],
-            "started": self.started,
-            "ended": self.ended,
-        }
-
-    @classmethod
-    def from_event(cls, fields: Mapping[str, Any]) -> Summary:
-        failed = tuple(Failure(key, status, None, request_id) for key, status, request_id in fields["failed"])
-        return cls(dict(fields["by_status"]), failed, fields.get("started"), fields.get("ended"))
-
-    def __str__(self) -> str:
-        return f"{self.total} found" + (f" ({counts_text(self.by_status)})" if self.total else "")
-
-
-def counts_text(by_status: Mapping[str, int]) -> str:
-    """``Failed 2, Succeeded 98``"""
-    return ", ".join(f"{status} {count}" for status, count in sorted(by_status.items()))
 
 
 def digest(invocation_id: str) -> bytes:
@@ -296,30 +212,6 @@ class Tally:
     def summary(self) -> Summary:
         by_status = dict(sorted(Counter(self._statuses.values()).items()))
         return Summary(by_status, tuple(self._failures.values()), self._started, self._ended)
-
-
-class Kind(Enum):
-    """What a look at a batch came to."""
-
-    WAITING = "waiting"
-    SUCCESS = "success"
-    FAILED = "failed"
-    LOST = "lost"
-    EMPTY = "empty"
-    TIMEOUT = "timeout"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a look at a batch came to, in words for the log and counts where a complete listing gave them."""
-
-    kind: Kind
-    reason: str
-    summary: Summary | None = None
-
-    @property
-    def decided(self) -> bool:
-        return self.kind is not Kind.WAITING
 
 
 def live_statuses(summary: Summary) -> list[str]:

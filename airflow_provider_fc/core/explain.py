@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from airflow_provider_fc.core.batch import Batch, Failure, Summary, failed_count, failure_text
+from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.errors import FunctionComputeError, NotFoundError
 from airflow_provider_fc.core.flow import Context, Flow, call
 from airflow_provider_fc.core.operations import GetInvocation
+from airflow_provider_fc.core.outcome import Failure, Summary
 
 log = logging.getLogger(__name__)
 
 
-def explain(batch: Batch, summary: Summary, context: Context) -> Flow[str]:
-    """The text of a failed batch's error, with as many error texts as can be had."""
+def explain(batch: Batch, summary: Summary, context: Context) -> Flow[Summary]:
+    """Fill in as many error texts of the listed failures as can be had, with one Get each."""
     failed = list(summary.failed)
     for index, failure in enumerate(failed):
         try:
@@ -25,4 +26,4 @@ def explain(batch: Batch, summary: Summary, context: Context) -> Flow[str]:
                 break  # the others would be refused as well
         else:
             failed[index] = Failure.of(found)
-    return failure_text(batch, replace(summary, failed=tuple(failed)), failed_count(batch, summary))
+    return replace(summary, failed=tuple(failed))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from airflow_provider_fc.core.batch import Kind, Outcome
 from airflow_provider_fc.core.errors import AccessDeniedError, DeadlineExceeded, FunctionComputeError, UnavailableError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep
+from airflow_provider_fc.core.outcome import Kind, Outcome
 from airflow_provider_fc.core.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,15 @@ class Schedule:
     exponential_backoff: bool = False
     max_wait: float | None = None
     silent_fail: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Dump it for a trigger's arguments, the deadline as epoch seconds."""
+        return {**asdict(self), "deadline": self.deadline.timestamp()}
+
+    @classmethod
+    def from_json(cls, wire: Mapping[str, Any]) -> Schedule:
+        """Rebuild what :meth:`to_json` has dumped; what an older version did not know has its default."""
+        return cls(**{**wire, "deadline": datetime.fromtimestamp(wire["deadline"], UTC)})
 
 
 class Pace:

@@ -14,21 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from airflow_provider_fc.core.batch import (
-    Batch,
-    Kind,
-    Outcome,
-    Summary,
-    Tally,
-    failed_count,
-    judge,
-    unfinished,
-)
+from airflow_provider_fc.core.batch import Batch, Tally, failed_count, judge, unfinished
 from airflow_provider_fc.core.errors import ApiError, NotFoundError, PagingError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep, Walk, call
 from airflow_provider_fc.core.invocations import LIVE_STATUSES, STATUSES, Invocation
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE, RECORDS_ARE_KEPT
 from airflow_provider_fc.core.operations import GetInvocation, ListInvocations, Page
+from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
 
 log = logging.getLogger(__name__)
 

@@ -8,21 +8,13 @@ from datetime import datetime
 from math import ceil
 from os.path import commonprefix
 
-from airflow_provider_fc.core.batch import (
-    MAX_LISTED_FAILURES,
-    Batch,
-    Failure,
-    Kind,
-    Outcome,
-    Summary,
-    failed_count,
-    unfinished,
-)
+from airflow_provider_fc.core.batch import Batch, failed_count, unfinished
 from airflow_provider_fc.core.errors import NotFoundError
 from airflow_provider_fc.core.flow import Context, Flow, Walk, call
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE, RECORDS_ARE_KEPT
 from airflow_provider_fc.core.operations import GetInvocation, ListInvocations
+from airflow_provider_fc.core.outcome import MAX_LISTED_FAILURES, Failure, Kind, Outcome, Summary
 from airflow_provider_fc.core.watch import LOST_AFTER, PrefixWatch, Watch
 
 FEW = 5

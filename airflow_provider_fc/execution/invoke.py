@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_fc._compat import note, recall
 from airflow_provider_fc.core import parameters
-from airflow_provider_fc.core.batch import Batch, Failure
+from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.calls import get_operation, invoke_operation, stop_operation
 from airflow_provider_fc.core.errors import (
     AlreadyExistsError,
@@ -22,12 +22,13 @@ from airflow_provider_fc.core.errors import (
     WaitTimeoutError,
 )
 from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, Invocation
+from airflow_provider_fc.core.outcome import Failure, Kind, Outcome
 from airflow_provider_fc.core.stopping import stop
 from airflow_provider_fc.core.submission import Started, TaskKey, look_up, start
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch_ids import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of
-from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, read_event, wait_here
+from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of, wait_here
 from airflow_provider_fc.fields import DEFAULT_FIELDS
 from airflow_provider_fc.links import push_link
 from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
@@ -71,15 +72,14 @@ class InvokeExecution:
             return self._result(started.found)
         if task.deferrable:
             raise deferral(task, FunctionComputeInvocationTrigger, wait, cancel_on_kill=task.cancel_on_kill)
-        outcome = wait_here(task, wait)
-        return self._judge(started.invocation_id, outcome.kind.value, outcome.reason)
+        return self._judge(started.invocation_id, wait_here(task, wait))
 
     def complete(self, event: object) -> dict[str, Any]:
         """Turn the trigger's event into the task's result."""
-        read = read_event(event)
-        if read.invocation_id is None:
+        outcome = outcome_of(event)
+        if outcome.invocation_id is None:
             raise TriggerError("the trigger did not say which invocation has ended")
-        return self._judge(read.invocation_id, read.kind, read.message)
+        return self._judge(outcome.invocation_id, outcome)
 
     def kill(self) -> None:
         """Stop the invocation that this task has started."""
@@ -190,16 +190,16 @@ class InvokeExecution:
         )
         return Wait(watch(batch, datetime.now(UTC)), schedule, hook.client.context)
 
-    def _judge(self, invocation_id: str, kind: str, reason: str) -> dict[str, Any]:
+    def _judge(self, invocation_id: str, outcome: Outcome) -> dict[str, Any]:
         """Give the result of a wait that has ended in whatever way."""
-        if kind in ("success", "failed"):
-            return self._result(self._record(invocation_id, succeeded=kind == "success"))
-        if kind == "timeout":
+        if outcome.kind in (Kind.SUCCESS, Kind.FAILED):
+            return self._result(self._record(invocation_id, succeeded=outcome.kind is Kind.SUCCESS))
+        if outcome.kind is Kind.TIMEOUT:
             raise WaitTimeoutError(
                 f"Invocation {invocation_id} of {self.task.function_name} has not ended within {self._seconds():g} s "
-                f"({reason}); it goes on, and a retry watches it again"
+                f"({outcome.reason}); it goes on, and a retry watches it again"
             )
-        raise InvocationsLostError(reason)
+        raise InvocationsLostError(outcome.reason)
 
     def _record(self, invocation_id: str, *, succeeded: bool) -> Invocation:
         """Read the record of an invocation whose end is known; failing to read it does not change that."""

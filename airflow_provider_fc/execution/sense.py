@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,20 +10,20 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturn
 
 from airflow_provider_fc._compat import first_reschedule_date, note, recall
 from airflow_provider_fc.core import errors
-from airflow_provider_fc.core.batch import Batch, Kind, Outcome, Summary
+from airflow_provider_fc.core.batch import Batch, failed_count, failure_text
 from airflow_provider_fc.core.errors import ConnectionNotFoundError, FunctionComputeError, ParameterError
 from airflow_provider_fc.core.explain import explain
+from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch_ids import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of
-from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, read_event
+from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of
 from airflow_provider_fc.links import push_link
 from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_fc.events import Event
     from airflow_provider_fc.hooks import FunctionComputeHook
     from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
 
@@ -80,7 +81,7 @@ class SensorExecution:
 
     def complete(self, event: object) -> dict[str, Any]:
         """Turn the trigger's event into the task's result."""
-        return self._conclude_event(read_event(event))
+        return self._conclude_deferred(outcome_of(event))
 
     def next_poke_interval(self, interval: float) -> float:
         """Stretch Airflow's interval while the server is throttled, and cut it at the deadline."""
@@ -171,20 +172,22 @@ class SensorExecution:
             raise AirflowSensorTimeout(f"Timed out waiting for {self.sensor.what()}: {outcome.reason}")
         raise _ERRORS.get(outcome.kind, errors.TriggerError)(outcome.reason)
 
-    def _conclude_event(self, event: Event) -> dict[str, Any]:
-        summary = None if event.summary is None else Summary.from_event(event.summary)
-        reason = event.message
-        if event.kind == "failed" and summary is not None:
-            reason = self._failure_reason(summary, otherwise=reason)
-        self.sensor.log.info("%s: %s", event.kind.capitalize(), reason)
-        return self._conclude(Outcome(Kind(event.kind), reason, summary))
+    def _conclude_deferred(self, outcome: Outcome) -> dict[str, Any]:
+        if outcome.summary is not None and outcome.summary.failed and outcome.kind in (Kind.SUCCESS, Kind.FAILED):
+            outcome = self._explained(outcome, outcome.summary)
+        self.sensor.log.info("%s: %s", outcome.kind.value.capitalize(), outcome.reason)
+        return self._conclude(outcome)
 
-    def _failure_reason(self, summary: Summary, otherwise: str) -> str:
-        """Fetch the error texts, which events leave out. Whatever goes wrong here, the verdict stands."""
+    def _explained(self, outcome: Outcome, summary: Summary) -> Outcome:
+        """Fetch the error texts, which a trigger leaves out. Whatever goes wrong here, the verdict stands."""
         try:
             with hook_of(self.sensor) as hook:
+                batch = self._batch(hook)
                 limit = datetime.now(UTC) + timedelta(seconds=_EXPLAIN_SECONDS)
-                return hook.client.run(explain(self._batch(hook), summary, hook.client.context.until(limit)))
+                summary = hook.client.run(explain(batch, summary, hook.client.context.until(limit)))
         except Exception as error:  # noqa: BLE001 - the connection may be gone by now, in any of Airflow's ways
             self.sensor.log.warning("The error texts could not be fetched: %s", error)
-            return otherwise
+            return outcome
+        if outcome.kind is Kind.SUCCESS:
+            return replace(outcome, summary=summary)
+        return replace(outcome, summary=summary, reason=failure_text(batch, summary, failed_count(batch, summary)))

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_fc.core import parameters
-from airflow_provider_fc.core.batch import Batch, Kind
+from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.errors import InvocationsLostError, ParameterError, WaitTimeoutError
+from airflow_provider_fc.core.outcome import Kind
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch_ids import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_provider_fc import events
 from airflow_provider_fc._compat import before_execution_timeout
-from airflow_provider_fc.core.errors import AccessDeniedError, TriggerError, from_fields
+from airflow_provider_fc.core.errors import AccessDeniedError
+from airflow_provider_fc.core.outcome import Outcome
 from airflow_provider_fc.execution.common import ConnectedTask, hook_of
 
 if TYPE_CHECKING:
-    from airflow_provider_fc.core.batch import Outcome
     from airflow_provider_fc.core.wait import Wait
     from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
 
@@ -36,26 +35,18 @@ def deferred_seconds(timeout: float, execution_timeout: timedelta | None) -> flo
 def deferral(
     task: ConnectedTask, trigger: type[FunctionComputeInvocationsTrigger], wait: Wait, **more: Any
 ) -> TaskDeferred:
-    """What to raise in order to hand a wait over to a trigger.
+    """Make what to raise in order to hand a wait over to a trigger.
 
     :param more: further arguments of that trigger.
     """
-    batch, schedule = wait.watch.batch, wait.schedule
-    left = max((schedule.deadline - datetime.now(UTC)).total_seconds(), 0.0)
+    left = max((wait.schedule.deadline - datetime.now(UTC)).total_seconds(), 0.0)
     return TaskDeferred(
         trigger=trigger(
             fc_conn_id=task.fc_conn_id,
             region_id=task.region_id,
-            function_name=batch.function.function_name,
-            service_name=batch.function.service_name,
-            qualifier=batch.function.qualifier,
-            batch=batch.to_parameters(),
-            poll_interval=schedule.poll_interval,
-            deadline=schedule.deadline.timestamp(),
+            batch=wait.watch.batch.to_json(),
+            schedule=wait.schedule.to_json(),
             began_at=wait.watch.began_at.timestamp(),
-            exponential_backoff=schedule.exponential_backoff,
-            max_wait=schedule.max_wait,
-            silent_fail=schedule.silent_fail,
             **more,
         ),
         method_name="execute_complete",
@@ -63,19 +54,16 @@ def deferral(
     )
 
 
-def read_event(payload: object) -> events.Event:
-    """What a trigger has sent.
+def outcome_of(event: object) -> Outcome:
+    """Read how the trigger's wait has ended.
 
     :raises TriggerError: it cannot be understood.
     :raises FunctionComputeError: the error that it tells of.
     """
-    try:
-        event = events.parse(payload)
-    except events.MalformedEvent as error:
-        raise TriggerError(str(error)) from error
-    if event.error is not None:
-        raise from_fields(event.error)
-    return event
+    outcome = Outcome.from_json(event)
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome
 
 
 def wait_here(task: ConnectedTask, wait: Wait) -> Outcome:

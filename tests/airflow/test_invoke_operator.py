@@ -589,7 +589,7 @@ def test_the_deadline_of_a_deferred_wait_is_counted_from_the_start_of_the_try(
     with pytest.raises(TaskDeferred) as deferred:
         operator(deferrable=True, timeout=100).execute({"ti": TaskInstance(start_date=start, max_tries=2)})
 
-    assert deferred.value.trigger.deadline == pytest.approx(start.timestamp() + 100)
+    assert deferred.value.trigger.schedule["deadline"] == pytest.approx(start.timestamp() + 100)
     assert timedelta(seconds=130) < deferred.value.timeout <= timedelta(seconds=140)
 
 

@@ -33,10 +33,11 @@ async def wait():
     global watching
     await get_async_connection("fc_default")  # a triggerer has long imported what Airflow itself needs for this
     now = time.time()
+    function = {"api_version": "2023-03-30", "function_name": "resize", "service_name": None, "qualifier": None}
     made = FunctionComputeInvocationsTrigger(
-        fc_conn_id="fc_default", region_id=None, function_name="resize", service_name=None, qualifier=None,
-        batch={"invocation_id_prefix": "job-", "settle_seconds": 0.1}, poll_interval=0.1, deadline=now + 60,
-        began_at=now,
+        fc_conn_id="fc_default", region_id=None, began_at=now, schedule={"poll_interval": 0.1, "deadline": now + 60},
+        batch={"function": function, "prefix": "job-", "ids": [], "success_statuses": ["Succeeded"],
+               "settle_seconds": 0.1},
     )
     watching = True
     events = [event.payload async for event in made.run()]

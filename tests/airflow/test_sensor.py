@@ -97,18 +97,33 @@ def test_the_summary_is_the_same_in_every_mode(emulator: FunctionComputeEmulator
     }
 
 
-def test_a_deferred_wait_returns_the_same_summary(emulator: FunctionComputeEmulator) -> None:
+@pytest.mark.parametrize("mode", MODES)
+def test_tolerated_failures_carry_their_error_texts_in_every_mode(emulator: FunctionComputeEmulator, mode: str) -> None:
     add(emulator, "Succeeded")
-    emulator.add_invocations([{"function": "resize", "id": "job-x", "statuses": ["Running", "Running", "Failed"]}])
+    statuses = ["Running", "Running", "Failed"] if mode == "deferred" else ["Failed"]
+    emulator.add_invocations(
+        [{"function": "resize", "id": "job-x", "statuses": statuses, "error_message": "ValueError: no image"}]
+    )
 
-    summary = run(sensor("deferred", max_failed=None))
+    summary = run(sensor(mode, max_failed=None))
 
     assert summary["by_status"] == {"Failed": 1, "Succeeded": 1}
     [failed] = summary["failed"]
     assert failed["invocation_id"] == "job-x"
     assert failed["status"] == "Failed"
     assert failed["request_id"]
-    assert failed["error_message"] is None
+    assert "ValueError: no image" in failed["error_message"]
+
+
+def test_error_texts_that_cannot_be_fetched_leave_a_success_a_success(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str]
+) -> None:
+    event = {"kind": "success", "summary": {"by_status": {"Failed": 1}, "failed": [["job-0", "Failed", "r-1"]]}}
+    connection(**{**emulator.connection, "password": "wrong"})
+
+    [failed] = sensor("deferred", max_failed=1).execute_complete(context(), event)["failed"]
+
+    assert failed == {"invocation_id": "job-0", "status": "Failed", "error_message": None, "request_id": "r-1"}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -164,7 +179,7 @@ def test_the_deadline_is_the_nearer_of_timeout_and_execution_timeout(emulator: F
         sensor("deferred", timeout=600, execution_timeout=timedelta(seconds=60)).execute(context(start_date=start))
 
     # Airflow 2 kills the task itself at that moment, so there the last look comes earlier.
-    assert caught.value.trigger.deadline == pytest.approx(start.timestamp() + before_execution_timeout(60))
+    assert caught.value.trigger.schedule["deadline"] == pytest.approx(start.timestamp() + before_execution_timeout(60))
     assert before_execution_timeout(60) in (30, 60)
 
 
@@ -507,7 +522,7 @@ def test_a_refused_read_of_the_error_texts_changes_nothing(
     add(emulator, "Failed")
     event = {
         "kind": "failed",
-        "message": "1 found (Failed 1)",
+        "reason": "1 found (Failed 1)",
         "summary": {"by_status": {"Failed": 1}, "failed": [["job-0", "Failed", "r-1"]], "started": None, "ended": None},
     }
     connection(**{**emulator.connection, "password": "wrong"})
@@ -533,6 +548,6 @@ def test_a_connection_that_cannot_be_read_for_a_moment_does_not_end_the_wait(
     monkeypatch.delenv("AIRFLOW_CONN_FC_DEFAULT")
     if mode == "reschedule":
         waiting = sensor(mode)  # another process; Airflow 2 would ask its database for an earlier look
-        monkeypatch.setattr("airflow_provider_fc._compat.first_reschedule_date", lambda *_: datetime.now(UTC))
+        monkeypatch.setattr("airflow_provider_fc.execution.sense.first_reschedule_date", lambda *_: datetime.now(UTC))
 
     assert not waiting.poke(began)

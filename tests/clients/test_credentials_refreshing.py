@@ -21,10 +21,11 @@ from harness import FUNCTION, Clock
 from airflow_provider_fc.clients import credentials as module
 from airflow_provider_fc.clients.aio import AsyncClient
 from airflow_provider_fc.clients.credentials import RefreshingCredentials, provider_for
-from airflow_provider_fc.core.batch import Batch, Kind
+from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.calls import function_of, get_operation
 from airflow_provider_fc.core.errors import AccessDeniedError, SettingsError, TransportError
 from airflow_provider_fc.core.flow import Flow, GetCredentials, call
+from airflow_provider_fc.core.outcome import Kind
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.core.wait import Schedule, Wait

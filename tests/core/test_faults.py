@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from harness import World
 
-from airflow_provider_fc.core.batch import Kind
+from airflow_provider_fc.core.outcome import Kind
 
 POLLS = 1000
 POLL_INTERVAL = 60

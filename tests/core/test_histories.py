@@ -11,9 +11,9 @@ from harness import FUNCTION, START, World
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_fc.core.batch import Kind, Outcome
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.invocations import is_terminal
+from airflow_provider_fc.core.outcome import Kind, Outcome
 
 DAY = 86_400
 HISTORIES = int(os.environ.get("FC_HISTORIES", "500"))

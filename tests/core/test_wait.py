@@ -9,9 +9,9 @@ from itertools import pairwise
 import pytest
 from harness import START, World
 
-from airflow_provider_fc.core.batch import Kind
 from airflow_provider_fc.core.errors import AccessDeniedError, TransportError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
+from airflow_provider_fc.core.outcome import Kind
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from harness import START, World
 
-from airflow_provider_fc.core.batch import Kind
 from airflow_provider_fc.core.errors import ApiError, TransportError, UnavailableError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.invocations import STATUSES
+from airflow_provider_fc.core.outcome import Kind
 
 LIVE = ["Enqueued", "Dequeued", "Running", "Retrying", "Stopping"]
 BAD = ["Failed", "Stopped", "Expired", "Invalid"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from harness import World
 
-from airflow_provider_fc.core.batch import Kind
 from airflow_provider_fc.core.errors import NotFoundError
 from airflow_provider_fc.core.http import HttpResponse
+from airflow_provider_fc.core.outcome import Kind
 
 KINDS = {
     "Enqueued": Kind.WAITING,
