@@ -7,7 +7,7 @@ alibabacloud_fc_open20210406, alibabacloud_fc20230330). Where a page and an SDK 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,9 @@ class Api:
     :param invocation_id_header: header that carries the id of an invocation to start.
     :param enable_header: header that asks for a queryable invocation where the function is not in task mode.
     :param actions: names of the operations, also sent as ``x-acs-action``.
+    :param envelope: key of the list in a page of a listing.
+    :param spellings: keys of those fields of an invocation that are not just our name in camel case; where there are
+        several, the likeliest first.
     """
 
     version: str
@@ -39,6 +42,8 @@ class Api:
     invocation_id_header: str
     enable_header: str | None
     actions: Mapping[str, str]
+    envelope: str
+    spellings: Mapping[str, Sequence[str]]
 
 
 _STATEFUL_ACTIONS = {
@@ -46,6 +51,12 @@ _STATEFUL_ACTIONS = {
     "get": "GetStatefulAsyncInvocation",
     "stop": "StopStatefulAsyncInvocation",
     "invoke": "InvokeFunction",
+}
+
+_STATEFUL_SPELLINGS = {
+    "error_message": ["invocationErrorMessage"],
+    # The pages of 2016-08-15 print this key with a capital letter, the SDKs without.
+    "payload": ["invocationPayload", "InvocationPayload"],
 }
 
 APIS: dict[str, Api] = {
@@ -62,6 +73,8 @@ APIS: dict[str, Api] = {
             invocation_id_header="x-fc-stateful-async-invocation-id",
             enable_header=None,
             actions=_STATEFUL_ACTIONS,
+            envelope="invocations",
+            spellings=_STATEFUL_SPELLINGS,
         ),
         Api(
             version="2021-04-06",
@@ -74,6 +87,8 @@ APIS: dict[str, Api] = {
             invocation_id_header="x-fc-stateful-async-invocation-id",
             enable_header="x-fc-stateful-async-invocation-enable",
             actions=_STATEFUL_ACTIONS,
+            envelope="invocations",
+            spellings=_STATEFUL_SPELLINGS,
         ),
         Api(
             version="2023-03-30",
@@ -90,6 +105,14 @@ APIS: dict[str, Api] = {
                 "get": "GetAsyncTask",
                 "stop": "StopAsyncTask",
                 "invoke": "InvokeFunction",
+            },
+            envelope="tasks",
+            spellings={
+                "invocation_id": ["taskId"],
+                "function_name": ["functionArn"],
+                "error_message": ["taskErrorMessage"],
+                # The parameter "includePayload" of ListAsyncTasks is explained by the second name.
+                "payload": ["taskPayload", "invocationPayload"],
             },
         ),
     )

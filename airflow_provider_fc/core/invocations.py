@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import unquote
+from typing import Annotated, Any
 
 import msgspec
 import pendulum
 
-from airflow_provider_fc.core.errors import MalformedBodyError, ParameterError
+from airflow_provider_fc.core.errors import ParameterError
 
 LIVE_STATUSES = ("Running", "Enqueued", "Dequeued", "Retrying", "Stopping")
 TERMINAL_STATUSES = ("Succeeded", "Failed", "Stopped", "Expired", "Invalid")
@@ -30,17 +28,24 @@ def is_terminal(status: str) -> bool:
     return status in TERMINAL_STATUSES
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+FIRST_MS = 10**11
+"""Epoch milliseconds of 1973; a smaller number is a time in seconds."""
+
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999; later ones cannot be shown."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One entry of an invocation's history."""
 
     event_id: int | None = None
     status: str | None = None
-    timestamp: int | None = None
+    timestamp: Annotated[int, msgspec.Meta(ge=FIRST_MS, le=LAST_MS)] | None = None
     """Epoch ms."""
     event_detail: str | None = None
 
 
-class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+class Invocation(msgspec.Struct, frozen=True):
     """An FC asynchronous task. Times are epoch milliseconds; ``None`` means the server did not say.
 
     ``started_time`` is when the last attempt began; a queued invocation has none. ``duration_ms`` is the server's own
@@ -107,7 +112,7 @@ def iso8601(milliseconds: int | None) -> str | None:
 
 _DUMPERS: dict[str, Any] = {
     **{name: (lambda item, name=name: getattr(item, name)) for name in Invocation.__struct_fields__},
-    "events": lambda item: None if item.events is None else [msgspec.to_builtins(event) for event in item.events],
+    "events": lambda item: None if item.events is None else [*map(msgspec.structs.asdict, item.events)],
     "started_at": lambda item: iso8601(item.started_time),
     "ended_at": lambda item: iso8601(item.end_time),
     "is_terminal": lambda item: item.is_terminal,
@@ -116,140 +121,6 @@ _DUMPERS: dict[str, Any] = {
 FIELDS = tuple(_DUMPERS)
 """Every name that :meth:`Invocation.to_dict` knows."""
 
-
-# What servers really send is wider than the documents: numbers as text, ISO times, 0 for "not yet", null anywhere.
-_Number = int | float | str | None
-# JSON as text according to the documents; one that comes as JSON itself must not make a whole page unreadable.
-_Text = str | int | float | bool | dict[str, Any] | list[Any] | None
-
-
-class _WireEvent(msgspec.Struct, rename="camel"):
-    event_id: _Number = None
-    status: str | None = None
-    timestamp: _Number = None
-    event_detail: _Text = None
-
-
-class WireInvocation(msgspec.Struct, rename="camel"):
-    """An invocation as any of the three generations spells it; unknown keys are ignored."""
-
-    # FC 2.0
-    invocation_id: str | None = None
-    function_name: str | None = None
-    service_name: str | None = None
-    invocation_error_message: _Text = None
-    invocation_payload: _Text = None
-    # The 2016-08-15 documentation prints this key with a capital letter, the SDKs without.
-    invocation_payload_as_documented: _Text = msgspec.field(default=None, name="InvocationPayload")
-    # FC 3.0
-    task_id: str | None = None
-    function_arn: str | None = None
-    task_error_message: _Text = None
-    task_payload: _Text = None
-    # all
-    status: str | None = None
-    qualifier: str | None = None
-    request_id: str | None = None
-    started_time: _Number = None
-    end_time: _Number = None
-    duration_ms: _Number = None
-    destination_status: str | None = None
-    already_retried_times: _Number = None
-    instance_id: str | None = None
-    return_payload: _Text = None
-    events: list[_WireEvent] | None = None
-
-    def to_invocation(self) -> Invocation:
-        """Bring it into our shape.
-
-        :raises MalformedBodyError: without an id or a status nothing can be said about it.
-        """
-        invocation_id = self.invocation_id or self.task_id
-        if not invocation_id or not self.status:
-            raise MalformedBodyError("an invocation in the answer has no id or no status")
-        started = _milliseconds(self.started_time)
-        ended = _milliseconds(self.end_time)
-        duration = _integer(self.duration_ms)
-        if duration is None and started is not None and ended is not None and ended >= started:
-            duration = ended - started
-        return Invocation(
-            invocation_id=invocation_id,
-            status=self.status,
-            function_name=self.function_name or _function_of(self.function_arn),
-            service_name=self.service_name or None,
-            qualifier=self.qualifier or None,
-            request_id=self.request_id or None,
-            started_time=started,
-            end_time=ended,
-            duration_ms=duration,
-            destination_status=self.destination_status or None,
-            error_message=_first(self.invocation_error_message, self.task_error_message) or None,
-            already_retried_times=_integer(self.already_retried_times),
-            instance_id=self.instance_id or None,
-            payload=_first(self.invocation_payload, self.invocation_payload_as_documented, self.task_payload),
-            return_payload=_first(self.return_payload),
-            events=None if self.events is None else tuple(map(_event, self.events)),
-        )
-
-
-def _event(wire: _WireEvent) -> Event:
-    return Event(
-        event_id=_integer(wire.event_id),
-        status=wire.status,
-        timestamp=_milliseconds(wire.timestamp),
-        event_detail=_first(wire.event_detail),
-    )
-
-
-def _first(*values: _Text) -> str | None:
-    """The first that is given, as text."""
-    given = next((value for value in values if value is not None), None)
-    return given if given is None or isinstance(given, str) else msgspec.json.encode(given).decode()
-
-
-def _function_of(arn: str | None) -> str | None:
-    """``acs:fc:{region}:{account}:functions/{name}`` -> name; one that came from FC 2.0 has a ``$``, or ``%24``."""
-    found = _FUNCTION_IN_ARN.search(arn or "")
-    return unquote(found[1] if found else arn or "") or None
-
-
-_FUNCTION_IN_ARN = re.compile(r"(?:^|[:/])functions/([^/]*)")
-
-
-def _integer(value: _Number) -> int | None:
-    if value is None or value == "":
-        return None
-    try:
-        return int(float(value)) if isinstance(value, str) and "." in value else int(value)
-    except (ValueError, OverflowError):
-        raise MalformedBodyError(f"a number was expected, not {str(value)[:40]!r}") from None
-
-
-def _milliseconds(value: _Number) -> int | None:
-    """Epoch ms from a number, digits as text, or ISO 8601 (UTC where it names no zone).
-
-    0 means "not yet", and so does all before 1970, such as the zero time of the Go language.
-    """
-    milliseconds = _parsed(value) or 0
-    if milliseconds > _LAST_MS:
-        raise MalformedBodyError(f"a time was expected, not {str(value)[:40]!r}")
-    return milliseconds if milliseconds > 0 else None
-
-
-def _parsed(value: _Number) -> int | None:
-    if isinstance(value, str) and not _NUMERIC.fullmatch(value) and value:
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            raise MalformedBodyError(f"a time was expected, not {value[:40]!r}") from None
-        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-    return _integer(value)
-
-
-# The end of the year 9999: later ones cannot be shown.
-_LAST_MS = 253_402_300_799_999
-
-_NUMERIC = re.compile(r"-?\d+(\.\d+)?")
 
 _ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
 

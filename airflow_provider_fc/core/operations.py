@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol, TypeVar
 
-import msgspec
-
 from airflow_provider_fc.core.api import FunctionRef
+from airflow_provider_fc.core.decoding import read_invocation, read_page
 from airflow_provider_fc.core.errors import MalformedBodyError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
-from airflow_provider_fc.core.invocations import Invocation, WireInvocation
+from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
 
 Order = Literal["asc", "desc"]
@@ -98,9 +97,8 @@ class ListInvocations:
         return HttpRequest("GET", origin, path, {**self.function.query, **given}, _ACCEPT)
 
     def read(self, response: HttpResponse) -> Page:
-        listing = _decode(response.body, _LISTING)
-        wire = listing.items(response.body)
-        return Page([item.to_invocation() for item in wire], listing.next_token or None, _server_time(response))
+        items, next_token = read_page(self.function.api, response.body)
+        return Page(items, next_token, _server_time(response))
 
     def with_token(self, token: str) -> ListInvocations:
         return replace(self, token=token)
@@ -118,7 +116,7 @@ class GetInvocation:
         return HttpRequest("GET", origin, _item_path(self.function, self.invocation_id), self.function.query, _ACCEPT)
 
     def read(self, response: HttpResponse) -> Invocation:
-        invocation = _decode(response.body, _INVOCATION).to_invocation()
+        invocation = read_invocation(self.function.api, response.body)
         if invocation.invocation_id != self.invocation_id:
             raise MalformedBodyError(f"asked for {self.invocation_id!r}, got {invocation.invocation_id!r}")
         return invocation
@@ -198,48 +196,6 @@ class Invoke:
 _ACCEPT = {"accept": "application/json"}
 
 _INVOCATION_ID_HEADERS = ("x-fc-stateful-async-invocation-id", "x-fc-async-task-id")
-
-
-class _Listing(msgspec.Struct, rename="camel"):
-    invocations: list[WireInvocation] | msgspec.UnsetType | None = msgspec.UNSET
-    tasks: list[WireInvocation] | msgspec.UnsetType | None = msgspec.UNSET
-    next_token: str | None = None
-
-    def items(self, body: bytes) -> list[WireInvocation]:
-        """What is listed. Without a match servers send null or no list at all; any other object is no listing.
-
-        :raises MalformedBodyError: an error or a proxy's answer under a 200 must not pass for an empty last page.
-        """
-        items = (self.invocations or None) or (self.tasks or None) or []
-        if not items:
-            keys = _decode(body, _ANY).keys()
-            # Beside a list that is there but empty only an error is suspicious: servers add fields.
-            foreign = keys & _ERROR_KEYS if keys & _LIST_KEYS else keys - _BESIDE_A_LISTING
-            if foreign:
-                raise MalformedBodyError(f"the answer is no listing: it holds {', '.join(sorted(foreign))[:200]}")
-        return items
-
-
-_LIST_KEYS = {"invocations", "tasks"}
-_BESIDE_A_LISTING = {"nextToken", "requestId", "RequestId"}
-_ERROR_KEYS = {"Code", "code", "ErrorCode", "errorCode", "Message", "message", "ErrorMessage", "errorMessage"}
-
-_LISTING = msgspec.json.Decoder(_Listing)
-_ANY = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_INVOCATION = msgspec.json.Decoder(WireInvocation)
-
-T = TypeVar("T")
-
-
-def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    try:
-        try:
-            return decoder.decode(body)
-        except UnicodeDecodeError:
-            # An error message cut to a length in bytes may end in half a character; the rest of the page is sound.
-            return decoder.decode(body.decode("utf-8", "replace"))
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise MalformedBodyError(f"the answer cannot be read: {error}") from error
 
 
 def _item_path(function: FunctionRef, invocation_id: str) -> str:

@@ -99,7 +99,7 @@ def test_a_call_asks_for_credentials_then_sends_and_returns_what_it_read() -> No
     ids=["FC 2.0", "FC 3.0"],
 )
 def test_each_generation_is_signed_its_own_way(talk: Conversation, function: Any, scheme: str, marks: set[str]) -> None:
-    talk.answers = [json_answer({"invocationId": "job-1", "status": "Running"})]
+    talk.answers = [json_answer({"invocationId": "job-1", "taskId": "job-1", "status": "Running"})]
 
     talk.run(call(GetInvocation(function, "job-1"), talk.context))
 
