@@ -124,10 +124,10 @@ class Listing:
 
     def _schedule(self, invocation: Invocation, row: Row) -> None:
         """Have the row read again when its next change has come."""
-        to_come = [moment.at for moment in invocation.moments if moment.at > self._time]
-        to_come += [time for time in (invocation.visible_from, invocation.visible_until or 0) if time > self._time]
-        if to_come:
-            heapq.heappush(self._to_come, (min(to_come), next(self._tie), row))
+        times = [invocation.visible_from, invocation.visible_until or 0, *(one.at for one in invocation.moments)]
+        if max(times) > self._time:
+            following = min(time for time in times if time > self._time)
+            heapq.heappush(self._to_come, (following, next(self._tie), row))
 
 
 def matching(
@@ -140,12 +140,16 @@ def matching(
     else:
         end = bisect_left(rows, after, key=_key) if after else len(rows)
         indices = range(end - 1, -1, -1)
+    status = None if lens else query.status
     for index in indices:
         row = rows[index][2]
-        if row.moment is not None and query.concerns(row.invocation):
-            shown = lens(row.invocation, row.moment, query.admits) if lens else row.moment
-            if shown is not None and query.admits(shown):
-                yield row, shown
+        moment = row.moment
+        # The cheapest question first: a filter that finds nothing asks it of every row.
+        if moment is None or (status is not None and status != moment.status) or not query.concerns(row.invocation):
+            continue
+        shown = lens(row.invocation, moment, query.admits) if lens else moment
+        if shown is not None and query.admits(shown):
+            yield row, shown
 
 
 def _key(row: tuple[int, str, Row]) -> Position:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
+from random import Random
 from typing import Any
 
 import msgspec
@@ -37,7 +37,6 @@ class FunctionComputeState:
     :param strict_functions: whether a function nobody registered and no invocation names is 404 FunctionNotFound; by
         default if any was registered.
     :param journal: keeps invocations over restarts; ``restored`` says whether it held any.
-    :param new_id: makes request ids.
     """
 
     def __init__(
@@ -50,12 +49,11 @@ class FunctionComputeState:
         retry_delay: float = 0.5,
         strict_functions: bool | None = None,
         journal: Journal | None = None,
-        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.switches = Switches()
-        self.new_id = new_id
+        self.new_id = _request_ids()
         self.catalogue = Catalogue(functions, read(dict(scripted_functions or {}), dict[str, Life]), strict_functions)
         self.clock = clock
         self.jobs = JobQueue(self, retries=retries, retry_delay=retry_delay)
@@ -265,3 +263,14 @@ class FunctionComputeState:
 
     def _end_of_page(self, last: Row, count: int) -> int | Position:
         return count if self.switches.offset_tokens else Position(*last.key)
+
+
+def _request_ids() -> Callable[[], str]:
+    """Make ids that look like UUIDs, for a third of the price: tests add invocations by the hundred thousand."""
+    bits = Random().getrandbits  # not the module's, which tests seed
+
+    def new_id() -> str:
+        digits = f"{bits(128):032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+    return new_id
