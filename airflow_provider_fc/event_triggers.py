@@ -20,7 +20,14 @@ from weakref import WeakSet, WeakValueDictionary
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_fc.core import parameters
-from airflow_provider_fc.core.announcements import Announcer, BatchAnnouncer, EachAnnouncer, Ledger, Reading, Sheet
+from airflow_provider_fc.core.announcing import (
+    AnnouncedIds,
+    Announcer,
+    BatchAnnouncer,
+    EachAnnouncer,
+    WatchedListing,
+    WatchedPage,
+)
 from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.calls import function_of
@@ -53,7 +60,7 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
     :param invocation_id_prefix: ids that start with it are watched.
     :param mode: ``batch`` for one event when all that has not been announced yet has ended, ``each`` for one event an
         invocation.
-    :param poll_interval: seconds between two looks, at least 1. Long listings are looked at less often: 20 times as
+    :param poll_interval: seconds between two polls, at least 1. Long listings are read less often: 20 times as
         long apart as one takes, at most 15 minutes.
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
     :param qualifier: version or alias.
@@ -105,8 +112,8 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """With a listing of its own; so do Airflow 3.0 to 3.2."""
-        async with aclosing(_Listening(self, [self]).sheets()) as sheets:
-            async for event in self._events(sheets):
+        async with aclosing(_SharedListing(self, [self]).pages()) as pages:
+            async for event in self._events(pages):
                 yield event
 
     def shared_stream_key(self) -> Hashable:
@@ -114,38 +121,38 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
         return (self.fc_conn_id, self.region_id, self.function_name, self.service_name, self.qualifier)
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Sheet]:
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[WatchedPage]:
         """The listing that is shared, for ever; errors are logged and outlived."""
         one = cls(**kwargs)
-        listening = _listening[one.shared_stream_key()] = _Listening(one, _sharing(one))
-        async with aclosing(listening.sheets()) as sheets:
-            async for sheet in sheets:
-                yield sheet
+        listing = _listings[one.shared_stream_key()] = _SharedListing(one, _sharing(one))
+        async with aclosing(listing.pages()) as pages:
+            async for page in pages:
+                yield page
 
-    async def filter_shared_stream(self, shared_stream: AsyncIterator[Sheet]) -> AsyncIterator[TriggerEvent]:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[WatchedPage]) -> AsyncIterator[TriggerEvent]:
         """This watcher's events out of the shared listing."""
         _sharing(self).add(self)
-        if listening := _listening.get(self.shared_stream_key()):
-            listening.joined.set()
+        if listing := _listings.get(self.shared_stream_key()):
+            listing.joined.set()
         async for event in self._events(shared_stream):
             yield event
 
-    async def _events(self, sheets: AsyncIterator[Sheet]) -> AsyncIterator[TriggerEvent]:
+    async def _events(self, pages: AsyncIterator[WatchedPage]) -> AsyncIterator[TriggerEvent]:
         announcer: Announcer | None = None
-        async for sheet in sheets:
-            if not self.invocation_id_prefix.startswith(sheet.prefix):
-                continue  # that walk began before this watcher was there
+        async for page in pages:
+            if not self.invocation_id_prefix.startswith(page.prefix):
+                continue  # that listing began before this watcher was there
             announcer = announcer or await self._announcer()
             if announcer is None:
                 continue
-            news = announcer.read(sheet, _now())
+            announcements = announcer.read(page, _now())
             # Kept first: what may have been announced is never announced again.
-            if news is None or not await self._kept(news.ledger):
+            if announcements is None or not await self._kept(announcements.announced):
                 continue
-            announcer.has_kept(news.ledger)
-            if news.payloads:
-                log.info("%s: %d events", self.invocation_id_prefix, len(news.payloads))
-            for payload in news.payloads:
+            announcer.has_kept(announcements.announced)
+            if announcements.payloads:
+                log.info("%s: %d events", self.invocation_id_prefix, len(announcements.payloads))
+            for payload in announcements.payloads:
                 yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     async def _announcer(self) -> Announcer | None:
@@ -155,7 +162,7 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
         batch = Batch.from_parameters(function, invocation_id_prefix=self.invocation_id_prefix, max_failed=None)
         kind = BatchAnnouncer if self.mode == "batch" else EachAnnouncer
         try:
-            return kind(batch, Ledger.from_json(await self._stored()))
+            return kind(batch, AnnouncedIds.from_json(await self._stored()))
         except Exception as error:  # noqa: BLE001 - Airflow's API server, in any of its ways
             log.warning("The asset state store cannot be read, trying again: %s", type(error).__name__)
             return None
@@ -170,11 +177,11 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
             self.asset_state_store = None
             return None
 
-    async def _kept(self, ledger: Ledger) -> bool:
+    async def _kept(self, announced: AnnouncedIds) -> bool:
         if self._store is None:
             return True
         try:
-            await self._store.aset(self._store_key, ledger.to_json())
+            await self._store.aset(self._store_key, announced.to_json())
         except Exception as error:  # noqa: BLE001 - the same
             log.warning("The asset state store cannot be written, trying again: %s", type(error).__name__)
             return False
@@ -196,7 +203,7 @@ def _sharing(trigger: FunctionComputeInvocationsEventTrigger) -> WeakSet[Functio
     return _watchers.setdefault(trigger.shared_stream_key(), WeakSet())
 
 
-class _Listening:
+class _SharedListing:
     """Lists a function again and again, as much of it as its watchers want, as often as the most impatient wants.
 
     :param one: any of the watchers; they agree on connection and function.
@@ -214,8 +221,8 @@ class _Listening:
         self._reread = False
         self.joined = asyncio.Event()
 
-    async def sheets(self) -> AsyncGenerator[Sheet]:
-        """Every sheet of every walk, for ever. Errors are logged and outlived: there is no task that could fail."""
+    async def pages(self) -> AsyncGenerator[WatchedPage]:
+        """Every page of every listing, for ever. Errors are logged and outlived: there is no task that could fail."""
         await load_execution()
 
         pace, spacing, progress = Pace(self._schedule(), random), Spacing(), Progress(_now)
@@ -224,9 +231,9 @@ class _Listening:
             while True:
                 began = _now()
                 try:
-                    async with aclosing(self._walk()) as walk:
-                        async for sheet in walk:
-                            yield sheet
+                    async with aclosing(self._pages()) as pages:
+                        async for page in pages:
+                            yield page
                     pace.recover()
                     progress.answered()
                 except FunctionComputeError as error:
@@ -262,16 +269,16 @@ class _Listening:
     def _all(self) -> list[FunctionComputeInvocationsEventTrigger]:
         return list(self._watchers) or [self._one]
 
-    async def _walk(self) -> AsyncGenerator[Sheet]:
+    async def _pages(self) -> AsyncGenerator[WatchedPage]:
 
         hook = await self._open()
         one = self._one
         function = function_of(hook.settings, one.function_name, one.service_name, one.qualifier)
         prefix = commonprefix([each.invocation_id_prefix for each in self._all()])  # noqa: RUF071 - no paths
         operation = ListInvocations(function, prefix=prefix or None, order="asc")
-        reading = Reading(operation, hook.client.context)
-        while not reading.done:
-            yield await hook.client.run(reading.next_sheet())
+        listing = WatchedListing(operation, hook.client.context)
+        while not listing.done:
+            yield await hook.client.run(listing.next_page())
 
     async def _open(self) -> FunctionComputeAsyncHook:
 
@@ -281,13 +288,13 @@ class _Listening:
         return self._hook
 
     async def _close(self) -> None:
-        """Let go of the connection; the next look reads it anew, in case it has changed."""
+        """Let go of the connection; the next poll reads it anew, in case it has changed."""
         hook, self._hook = self._hook, None
         if hook is not None:
             await hook.__aexit__()
 
 
-_listening: WeakValueDictionary[Hashable, _Listening] = WeakValueDictionary()
+_listings: WeakValueDictionary[Hashable, _SharedListing] = WeakValueDictionary()
 
 
 def _now() -> datetime:

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 import pytest
 from running import rebuilt
 
-from airflow_provider_fc.core import announcements, wait
+from airflow_provider_fc.core import announcing, wait
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
@@ -32,11 +32,11 @@ INTERVAL = 0.05
 def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
     monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
     monkeypatch.setattr(wait, "SHORTEST", 0.0)
-    monkeypatch.setattr(announcements, "APART", timedelta())
-    monkeypatch.setattr(announcements, "SETTLE", timedelta(seconds=INTERVAL))
+    monkeypatch.setattr(announcing, "BETWEEN_EVENTS", timedelta())
+    monkeypatch.setattr(announcing, "SETTLE", timedelta(seconds=INTERVAL))
     monkeypatch.setattr("airflow_provider_fc.core.parameters.SHORTEST_INTERVAL", INTERVAL)
     monkeypatch.setattr(event_triggers, "_watchers", {})
-    monkeypatch.setattr(event_triggers, "_listening", WeakValueDictionary())
+    monkeypatch.setattr(event_triggers, "_listings", WeakValueDictionary())
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -311,7 +311,7 @@ def test_watchers_of_one_function_share_each_list_call(emulator: FunctionCompute
 
     assert [payload["total"] for payload in batches] == [3]
     assert sorted(payload["invocation_id"] for payload in ends) == ["job-b-0", "job-b-1"]
-    # One walk serves both: it asks for what their prefixes have in common, and for nothing else.
+    # One listing serves both: it asks for what their prefixes have in common, and for nothing else.
     assert {request.parameters["prefix"] for request in emulator.requests} == {"job-"}
 
 
@@ -331,13 +331,13 @@ def test_a_shared_listing_makes_one_request_an_interval(
     emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses = []
-    pause = event_triggers._Listening._pause
+    pause = event_triggers._SharedListing._pause
 
     async def counted(*args: Any) -> None:
         pauses.append(args)
         await pause(*args)
 
-    monkeypatch.setattr(event_triggers._Listening, "_pause", counted)
+    monkeypatch.setattr(event_triggers._SharedListing, "_pause", counted)
     add(emulator, "job-a-", 3)
     add(emulator, "other-", 3)
 

@@ -1,4 +1,4 @@
-"""What is news in a listing that is read again and again: each invocation is announced once."""
+"""Decides what to announce of a listing that is read again and again: each invocation once."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from airflow_provider_fc.core.outcome import Summary
 SETTLE = timedelta(seconds=15)
 """A finished listing must still be the same after so long: listings lag by seconds."""
 
-APART = timedelta(seconds=10)
+BETWEEN_EVENTS = timedelta(seconds=10)
 """In this time Airflow's scheduler makes a DAG run of an event."""
 
-MOST_NEWS = 1_000
-"""Announced in one look at most, the rest in the next: Airflow stores them one by one."""
+MAX_PER_POLL = 1_000
+"""Announced in one poll at most, the rest in the next: Airflow stores them one by one."""
 
-KEPT = RECORD_RETENTION + timedelta(days=1)
-"""How long the ledger keeps an id: longer than the record can be listed."""
+KEPT_FOR = RECORD_RETENTION + timedelta(days=1)
+"""How long an announced id is kept: longer than the record can be listed."""
 
-SURELY_KEPT = timedelta(hours=1)
-MOST_KEPT = 2_000
+KEPT_AT_LEAST = timedelta(hours=1)
+MAX_KEPT = 2_000
 
 
-class Dated(NamedTuple):
-    """As much of an invocation as the ledger keeps; ``moment`` (epoch ms) is its end."""
+class DatedKey(NamedTuple):
+    """As much of an announced invocation as is kept; ``moment`` (epoch ms) is its end."""
 
     key: str
     moment: int | None
 
     @classmethod
-    def of(cls, item: Invocation) -> Dated:
+    def of(cls, item: Invocation) -> DatedKey:
         return cls(urlsafe_b64encode(digest(item.invocation_id)[:9]).decode(), item.end_time)
 
 
-class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AnnouncedIds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What has been announced, in about 64 KB of JSON beside the last hour's and those that show no end.
 
     :param dated: key to moment (epoch ms).
@@ -58,7 +58,7 @@ class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     floor: int = 0
 
     @classmethod
-    def from_json(cls, stored: object) -> Ledger:
+    def from_json(cls, stored: object) -> AnnouncedIds:
         """:raises msgspec.ValidationError: nothing that :meth:`to_json` has made."""
         return cls() if stored is None else msgspec.convert(stored, cls)
 
@@ -67,43 +67,43 @@ class Ledger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return plain
 
     def knows(self, item: Invocation) -> bool:
-        key, moment = Dated.of(item)
+        key, moment = DatedKey.of(item)
         if key in self.dated or key in self.undated:
             return True
         return moment is not None and moment <= self.floor
 
-    def after(self, announced: Iterable[Dated], now: datetime) -> Ledger:
-        """The ledger when these have been announced as well."""
+    def after(self, items: Iterable[DatedKey], now: datetime) -> AnnouncedIds:
+        """Add these."""
         at = _ms(now)
         dated, undated = dict(self.dated), dict(self.undated)
-        for key, moment in announced:
+        for key, moment in items:
             if moment is None:
                 undated[key] = at
             else:
                 dated[key] = moment
-        oldest = at - _span(KEPT)
-        return Ledger(dated, {key: since for key, since in undated.items() if since > oldest}, self.floor)
+        oldest = at - _span(KEPT_FOR)
+        return AnnouncedIds(dated, {key: since for key, since in undated.items() if since > oldest}, self.floor)
 
-    def trimmed(self, now: datetime, unannounced: int | None = None) -> Ledger:
-        """The ledger without the oldest keys, once it is known what is still to be announced.
+    def trimmed(self, now: datetime, unannounced: int | None = None) -> AnnouncedIds:
+        """Drop the oldest keys, once it is known what is still to be announced.
 
-        :param unannounced: the earliest end (epoch ms) that a complete walk has seen and that is not announced yet.
+        :param unannounced: the earliest end (epoch ms) that a complete listing has seen and that is not announced yet.
         """
         surplus = self._surplus(_ms(now), unannounced)
         if not surplus:
             return self
         # What is dropped must stay known, or it would be announced again.
         floor = max(self.floor, *map(self.dated.__getitem__, surplus))
-        return Ledger({key: self.dated[key] for key in self.dated.keys() - surplus}, self.undated, floor)
+        return AnnouncedIds({key: self.dated[key] for key in self.dated.keys() - surplus}, self.undated, floor)
 
     def _surplus(self, now: int, unannounced: int | None) -> set[str]:
         """None of the last hour's, where what ended together may still come to light one by one."""
-        newest = now - _span(SURELY_KEPT)
+        newest = now - _span(KEPT_AT_LEAST)
         if unannounced is not None:
             newest = min(newest, unannounced - 1)
         old = sorted((key for key, moment in self.dated.items() if moment <= newest), key=self.dated.__getitem__)
-        expired = sum(self.dated[key] <= now - _span(KEPT) for key in old)
-        return set(old[: max(expired, len(self.dated) - MOST_KEPT)])
+        expired = sum(self.dated[key] <= now - _span(KEPT_FOR) for key in old)
+        return set(old[: max(expired, len(self.dated) - MAX_KEPT)])
 
 
 def _ms(moment: datetime) -> int:
@@ -115,60 +115,60 @@ def _span(duration: timedelta) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """One page of a walk over everything whose id starts with ``prefix``, of which it may be the first or the last."""
+class WatchedPage:
+    """One page of a listing of everything whose id starts with ``prefix``; it may be the first or the last one."""
 
     prefix: str
-    page: Page
+    listed: Page
     first: bool
 
     @property
     def last(self) -> bool:
-        return self.page.next_token is None
+        return self.listed.next_token is None
 
 
-class Reading:
-    """One walk, sheet by sheet."""
+class WatchedListing:
+    """One listing, page by page."""
 
     def __init__(self, operation: ListInvocations, context: Context) -> None:
         self._prefix = operation.prefix or ""
-        self._walk = Walk(operation, context)
+        self._pages = Walk(operation, context)
 
     @property
     def done(self) -> bool:
-        return self._walk.done
+        return self._pages.done
 
-    def next_sheet(self) -> Flow[Sheet]:
-        first = not self._walk.pages
-        return Sheet(self._prefix, (yield from self._walk.next_page()), first)
+    def next_page(self) -> Flow[WatchedPage]:
+        first = not self._pages.pages
+        return WatchedPage(self._prefix, (yield from self._pages.next_page()), first)
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What is to be announced, if anything, and the ledger to keep before doing so."""
+class Announcements:
+    """What is to be announced, if anything, and the ids to keep before doing so."""
 
     payloads: tuple[dict[str, Any], ...]
-    ledger: Ledger
+    announced: AnnouncedIds
 
 
 class Announcer(ABC):
-    """Reads listings for one watcher. Whoever has kept the ledger that came with news tells it so."""
+    """Reads listings for one watcher. Whoever has kept the ids that came with announcements tells it so."""
 
-    def __init__(self, batch: Batch, ledger: Ledger) -> None:
+    def __init__(self, batch: Batch, announced: AnnouncedIds) -> None:
         self.batch = batch
-        self.ledger = ledger
+        self.announced = announced
 
     @abstractmethod
-    def read(self, sheet: Sheet, now: datetime) -> News | None:
-        """What a sheet brings, if anything."""
+    def read(self, page: WatchedPage, now: datetime) -> Announcements | None:
+        """Tell what a page brings, if anything."""
 
-    def has_kept(self, ledger: Ledger) -> None:
-        """This ledger is kept, so that what came with it is announced."""
-        self.ledger = ledger
+    def has_kept(self, announced: AnnouncedIds) -> None:
+        """Note that these ids are kept, so that what came with them is announced."""
+        self.announced = announced
 
     def _fresh(self, items: Iterable[Invocation]) -> list[Invocation]:
-        """Those watched that have not been announced, the unfinished ones among them."""
-        return [item for item in items if self.batch.belongs(item) and not self.ledger.knows(item)]
+        """Pick those watched that have not been announced, the unfinished ones among them."""
+        return [item for item in items if self.batch.belongs(item) and not self.announced.knows(item)]
 
 
 class EachAnnouncer(Announcer):
@@ -178,53 +178,56 @@ class EachAnnouncer(Announcer):
     makes. Without one that comes later, the DAG would not hear of the others.
     """
 
-    def __init__(self, batch: Batch, ledger: Ledger) -> None:
-        super().__init__(batch, ledger)
-        self._owed: str | None = None
-        self._told_at: datetime | None = None
+    def __init__(self, batch: Batch, announced: AnnouncedIds) -> None:
+        super().__init__(batch, announced)
+        self._pending_before: str | None = None
+        self._announced_at: datetime | None = None
         self._begin()
         self._whole = False
 
     def _begin(self) -> None:
-        self._left = MOST_NEWS
+        self._left = MAX_PER_POLL
         self._put_off: int | None = None
-        self._held: Invocation | None = None
+        self._pending: Invocation | None = None
         self._alone = True
         self._whole = True
 
-    def read(self, sheet: Sheet, now: datetime) -> News | None:
-        if sheet.first:
+    def read(self, page: WatchedPage, now: datetime) -> Announcements | None:
+        if page.first:
             self._begin()
-        ended = {item.invocation_id: item for item in self._fresh(sheet.page.items) if item.is_terminal}
-        others = self._hold_one(list(ended.values()))
+        ended = {item.invocation_id: item for item in self._fresh(page.listed.items) if item.is_terminal}
+        others = self._keep_one_pending(list(ended.values()))
         items, later = others[: self._left], others[self._left :]
         self._left -= len(items)
         self._alone = self._alone and not items
-        if sheet.last and self._held is not None:
-            (items if self._may_follow(now) else later).append(self._held)
-            self._owed = self._held.invocation_id
+        if page.last and self._pending is not None:
+            (items if self._may_follow(now) else later).append(self._pending)
+            self._pending_before = self._pending.invocation_id
         if items:
-            self._told_at = now
+            self._announced_at = now
         for item in later:
             if item.end_time is not None:
                 self._put_off = min(self._put_off or item.end_time, item.end_time)
-        ledger = self.ledger.after(map(Dated.of, items), now) if items else self.ledger
-        if sheet.last and self._whole:
-            ledger = ledger.trimmed(now, self._put_off)
-        return None if ledger is self.ledger else News(tuple(map(self._payload, items)), ledger)
+        announced = self.announced.after(map(DatedKey.of, items), now) if items else self.announced
+        if page.last and self._whole:
+            announced = announced.trimmed(now, self._put_off)
+        if announced is self.announced:
+            return None
+        return Announcements(tuple(map(self._payload, items)), announced)
 
-    def _hold_one(self, ended: list[Invocation]) -> list[Invocation]:
-        """All but the one that is held back in this walk: not the same as in the last, if there is another."""
-        if ended and (self._held is None or self._held.invocation_id == self._owed):
-            before, self._held = self._held, next((item for item in ended if item.invocation_id != self._owed), None)
-            if self._held is None:
-                self._held = before or ended[0]
+    def _keep_one_pending(self, ended: list[Invocation]) -> list[Invocation]:
+        """Leave out the one that stays pending in this listing: not the same as in the last, if there is another."""
+        if ended and (self._pending is None or self._pending.invocation_id == self._pending_before):
+            before = self._pending
+            self._pending = next((item for item in ended if item.invocation_id != self._pending_before), None)
+            if self._pending is None:
+                self._pending = before or ended[0]
             elif before is not None:
                 ended = [before, *ended]
-        return [item for item in ended if item is not self._held]
+        return [item for item in ended if item is not self._pending]
 
     def _may_follow(self, now: datetime) -> bool:
-        return self._alone and (self._told_at is None or now - self._told_at >= APART)
+        return self._alone and (self._announced_at is None or now - self._announced_at >= BETWEEN_EVENTS)
 
     def _payload(self, item: Invocation) -> dict[str, Any]:
         told = ("invocation_id", "status", "request_id", "started_at", "ended_at")
@@ -234,28 +237,28 @@ class EachAnnouncer(Announcer):
 class BatchAnnouncer(Announcer):
     """Announces once that everything not announced before has ended, when two complete listings say so."""
 
-    def __init__(self, batch: Batch, ledger: Ledger) -> None:
-        super().__init__(batch, ledger)
+    def __init__(self, batch: Batch, announced: AnnouncedIds) -> None:
+        super().__init__(batch, announced)
         self._tally: Tally | None = None
-        self._dated: list[Dated] = []
+        self._dated: list[DatedKey] = []
         self._live: set[bytes] = set()
         self._settled: tuple[tuple[int, int], datetime] | None = None
 
-    def read(self, sheet: Sheet, now: datetime) -> News | None:
-        if sheet.first:
+    def read(self, page: WatchedPage, now: datetime) -> Announcements | None:
+        if page.first:
             self._tally, self._dated = Tally(self.batch), []
-        if self._tally is None:  # joined while the walk was under way
+        if self._tally is None:  # joined while the listing was under way
             return None
-        fresh = self._fresh(sheet.page.items)
+        fresh = self._fresh(page.listed.items)
         self._tally.add(fresh)
-        self._dated.extend(map(Dated.of, fresh))
+        self._dated.extend(map(DatedKey.of, fresh))
         self._live.update(digest(item.invocation_id) for item in fresh if not item.is_terminal)
-        if not sheet.last:
+        if not page.last:
             return None
         tally, self._tally = self._tally, None
         return self._conclude(tally, now)
 
-    def _conclude(self, tally: Tally, now: datetime) -> News | None:
+    def _conclude(self, tally: Tally, now: datetime) -> Announcements | None:
         summary = tally.summary()
         if not summary.total or live_statuses(summary):
             self._settled = None
@@ -267,10 +270,10 @@ class BatchAnnouncer(Announcer):
         if now - since < SETTLE:
             return None
         lost = len(self._live - tally.keys)
-        return News((self._payload(summary, lost),), self.ledger.after(self._dated, now).trimmed(now))
+        return Announcements((self._payload(summary, lost),), self.announced.after(self._dated, now).trimmed(now))
 
-    def has_kept(self, ledger: Ledger) -> None:
-        super().has_kept(ledger)
+    def has_kept(self, announced: AnnouncedIds) -> None:
+        super().has_kept(announced)
         self._live.clear()
         self._settled = None
 

@@ -12,19 +12,19 @@ from harness import FUNCTION, World
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_provider_fc.core.announcements import (
-    APART,
-    KEPT,
-    MOST_KEPT,
-    MOST_NEWS,
+from airflow_provider_fc.core.announcing import (
+    BETWEEN_EVENTS,
+    KEPT_FOR,
+    MAX_KEPT,
+    MAX_PER_POLL,
     SETTLE,
+    AnnouncedIds,
     Announcer,
     BatchAnnouncer,
-    Dated,
+    DatedKey,
     EachAnnouncer,
-    Ledger,
-    Reading,
-    Sheet,
+    WatchedListing,
+    WatchedPage,
 )
 from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.invocations import Invocation
@@ -34,42 +34,42 @@ HOUR = 3_600_000
 MINUTE = 60_000
 
 
-def sheets(world: World, prefix: str = "job-") -> list[Sheet]:
-    """One walk."""
+def pages(world: World, prefix: str = "job-") -> list[WatchedPage]:
+    """One listing."""
     operation = ListInvocations(function_of(world.settings, FUNCTION), prefix=prefix, order="asc")
-    reading, found = Reading(operation, world.context), []
-    while not reading.done:
-        found.append(world.run(reading.next_sheet()))
+    listing, found = WatchedListing(operation, world.context), []
+    while not listing.done:
+        found.append(world.run(listing.next_page()))
     return found
 
 
-def each(world: World, ledger: Ledger | None = None) -> EachAnnouncer:
-    return EachAnnouncer(world.batch(), ledger or Ledger())
+def each(world: World, known: AnnouncedIds | None = None) -> EachAnnouncer:
+    return EachAnnouncer(world.batch(), known or AnnouncedIds())
 
 
-def batch(world: World, ledger: Ledger | None = None) -> BatchAnnouncer:
-    return BatchAnnouncer(world.batch(), ledger or Ledger())
+def batch(world: World, known: AnnouncedIds | None = None) -> BatchAnnouncer:
+    return BatchAnnouncer(world.batch(), known or AnnouncedIds())
 
 
-def read(world: World, announcer: Announcer, found: list[Sheet] | None = None) -> list[dict[str, object]]:
-    """What is announced after one walk, the ledger kept each time."""
+def read(world: World, announcer: Announcer, found: list[WatchedPage] | None = None) -> list[dict[str, object]]:
+    """What is announced after one listing, the announced ids kept each time."""
     payloads: list[dict[str, object]] = []
-    for sheet in sheets(world) if found is None else found:
-        news = announcer.read(sheet, world.clock.now())
-        if news is not None:
-            announcer.has_kept(through_json(news.ledger))
-            payloads.extend(news.payloads)
+    for page in pages(world) if found is None else found:
+        announcements = announcer.read(page, world.clock.now())
+        if announcements is not None:
+            announcer.has_kept(through_json(announcements.announced))
+            payloads.extend(announcements.payloads)
     return payloads
 
 
 def later(world: World, announcer: Announcer) -> list[dict[str, object]]:
     """The same when Airflow has had time to make a DAG run of what was announced before."""
-    world.clock.sleep(APART.total_seconds())
+    world.clock.sleep(BETWEEN_EVENTS.total_seconds())
     return read(world, announcer)
 
 
-def through_json(ledger: Ledger) -> Ledger:
-    return Ledger.from_json(json.loads(json.dumps(ledger.to_json())))
+def through_json(known: AnnouncedIds) -> AnnouncedIds:
+    return AnnouncedIds.from_json(json.loads(json.dumps(known.to_json())))
 
 
 def ids(payloads: list[dict[str, object]]) -> list[object]:
@@ -91,7 +91,7 @@ def test_every_invocation_that_has_ended_is_announced_once() -> None:
     assert later(world, announcer) == []
 
 
-def test_one_of_several_is_announced_at_the_next_look_so_that_airflow_takes_up_all_of_them() -> None:
+def test_one_of_several_is_announced_at_the_next_poll_so_that_airflow_takes_up_all_of_them() -> None:
     world = World()
     world.add_many(150)
     announcer = each(world)
@@ -106,7 +106,7 @@ def test_what_is_held_back_follows_when_airflow_has_had_time() -> None:
     announced = []
     for _ in range(4):
         announced.append(len(read(world, announcer)))
-        world.clock.sleep(APART.total_seconds() / 2)
+        world.clock.sleep(BETWEEN_EVENTS.total_seconds() / 2)
 
     assert announced == [1, 0, 1, 0]
 
@@ -162,52 +162,52 @@ def test_other_ids_of_a_shared_listing_are_none_of_its_business() -> None:
     world = World()
     world.add("job-1", "jobless", "other", statuses=["Succeeded"])
 
-    assert ids(read(world, each(world), sheets(world, prefix="j"))) == ["job-1"]
+    assert ids(read(world, each(world), pages(world, prefix="j"))) == ["job-1"]
 
 
-def test_a_restart_with_the_kept_ledger_repeats_nothing() -> None:
+def test_a_restart_with_the_kept_ids_repeats_nothing() -> None:
     world = World()
     world.add_many(3)
     before = each(world)
     announced = ids(read(world, before))
     world.add("job-new", statuses=["Succeeded"])
-    after = each(world, through_json(before.ledger))
+    after = each(world, through_json(before.announced))
 
     announced += [*ids(read(world, after)), *ids(later(world, after))]
 
     assert sorted(map(str, announced)) == ["job-00000", "job-00001", "job-00002", "job-new"]
 
 
-def test_what_could_not_be_kept_is_announced_at_the_next_look() -> None:
+def test_what_could_not_be_kept_is_announced_at_the_next_poll() -> None:
     world = World()
     world.add_many(3)
     announcer = each(world)
-    [sheet] = sheets(world)
+    [page] = pages(world)
 
-    announcer.read(sheet, world.clock.now())
+    announcer.read(page, world.clock.now())
 
     assert len([*read(world, announcer), *later(world, announcer)]) == 3
 
 
-def test_many_at_once_are_announced_over_several_looks() -> None:
+def test_many_at_once_are_announced_over_several_polls() -> None:
     world = World()
-    world.add_many(MOST_NEWS + 50)
+    world.add_many(MAX_PER_POLL + 50)
     announcer = each(world)
 
-    assert [len(later(world, announcer)) for _ in range(4)] == [MOST_NEWS, 49, 1, 0]
+    assert [len(later(world, announcer)) for _ in range(4)] == [MAX_PER_POLL, 49, 1, 0]
 
 
 # Batch
 
 
 def settled(world: World, announcer: Announcer) -> list[dict[str, object]]:
-    """What two looks announce that are far enough apart."""
+    """What two polls announce that are far enough apart."""
     first = read(world, announcer)
     world.clock.sleep(SETTLE.total_seconds())
     return [*first, *read(world, announcer)]
 
 
-def test_a_batch_that_has_ended_is_announced_once_when_a_second_look_confirms_it() -> None:
+def test_a_batch_that_has_ended_is_announced_once_when_a_second_poll_confirms_it() -> None:
     world = World()
     world.add_many(150)
     world.add("job-bad", statuses=["Failed"])
@@ -241,7 +241,7 @@ def test_nothing_there_is_no_batch() -> None:
     assert settled(world, batch(world)) == []
 
 
-def test_one_that_appears_between_the_looks_delays_the_announcement() -> None:
+def test_one_that_appears_between_the_polls_delays_the_announcement() -> None:
     world = World()
     world.add_many(3)
     announcer = batch(world)
@@ -295,65 +295,65 @@ def test_an_invocation_that_vanished_unfinished_is_counted_as_lost() -> None:
     assert (payload["total"], payload["lost"]) == (3, 1)
 
 
-def test_a_batch_is_not_judged_by_the_rest_of_a_walk() -> None:
+def test_a_batch_is_not_judged_by_the_rest_of_a_listing() -> None:
     world = World()
     world.add("job-0", statuses=["Running"])
     world.add_many(150)
     announcer = batch(world)
-    _, rest = sheets(world)
+    _, rest = pages(world)
 
     for _ in range(2):
         assert announcer.read(rest, world.clock.now()) is None
         world.clock.sleep(SETTLE.total_seconds())
 
 
-# The ledger
+# The announced ids
 
 
 def ended(key: str, moment: int | None) -> Invocation:
     return Invocation(invocation_id=key, status="Succeeded", end_time=moment)
 
 
-def test_what_the_ledger_drops_stays_known() -> None:
+def test_what_is_no_longer_kept_stays_known() -> None:
     world = World()
     now = world.clock.now()
     at = round(now.timestamp() * 1000)
-    items = [ended(f"job-{index}", at - 2 * HOUR - index) for index in range(MOST_KEPT + 500)]
+    items = [ended(f"job-{index}", at - 2 * HOUR - index) for index in range(MAX_KEPT + 500)]
 
-    ledger = Ledger().after(map(Dated.of, items), now).trimmed(now)
+    known = AnnouncedIds().after(map(DatedKey.of, items), now).trimmed(now)
 
-    assert len(ledger.dated) == MOST_KEPT
-    assert all(map(ledger.knows, items))
-    assert len(json.dumps(ledger.to_json())) < 65_535
+    assert len(known.dated) == MAX_KEPT
+    assert all(map(known.knows, items))
+    assert len(json.dumps(known.to_json())) < 65_535
 
 
 def test_the_last_hour_is_kept_one_by_one_however_much_it_was() -> None:
     world = World()
     now = world.clock.now()
     at = round(now.timestamp() * 1000)
-    items = [ended(f"job-{index}", at - index) for index in range(3 * MOST_KEPT)]
+    items = [ended(f"job-{index}", at - index) for index in range(3 * MAX_KEPT)]
 
-    ledger = Ledger().after(map(Dated.of, items), now).trimmed(now)
+    known = AnnouncedIds().after(map(DatedKey.of, items), now).trimmed(now)
 
-    assert not ledger.knows(ended("job-late", at - len(items)))
-    assert all(map(ledger.knows, items))
+    assert not known.knows(ended("job-late", at - len(items)))
+    assert all(map(known.knows, items))
 
 
 def test_one_without_any_time_is_known_for_eight_days() -> None:
     world = World()
     item = ended("job-1", None)
-    ledger = Ledger().after([Dated.of(item)], world.clock.now())
+    known = AnnouncedIds().after([DatedKey.of(item)], world.clock.now())
 
-    later = ledger.after([], world.clock.now() + KEPT - timedelta(seconds=1))
+    later = known.after([], world.clock.now() + KEPT_FOR - timedelta(seconds=1))
 
     assert later.knows(item)
     assert not later.knows(ended("job-2", None))
-    assert not ledger.after([], world.clock.now() + KEPT).undated
+    assert not known.after([], world.clock.now() + KEPT_FOR).undated
 
 
-def test_a_ledger_that_somebody_else_has_written_is_refused() -> None:
+def test_ids_that_somebody_else_has_written_are_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
-        Ledger.from_json({"watermark": "2026-11-22"})
+        AnnouncedIds.from_json({"watermark": "2026-11-22"})
 
 
 @given(
@@ -364,47 +364,47 @@ def test_a_ledger_that_somebody_else_has_written_is_refused() -> None:
 def test_over_any_history_each_is_announced_exactly_once(steps: list[tuple[int, int, bool, bool]]) -> None:
     """Steps: so many end, so many minutes pass, without a time or with one, and a restart."""
     world = World()
-    ledger, announced, there = Ledger(), [], []
+    known, announced, there = AnnouncedIds(), [], []
     for number, (how_many, minutes, undated, restart) in enumerate(steps):
         world.clock.sleep(minutes * 60)
         at = round(world.clock.now().timestamp() * 1000)
         there += [(at, ended(f"job-{number}-{index}", None if undated else at - index)) for index in range(how_many)]
         listed = [item for since, item in there if at - since < 7 * 24 * HOUR]
-        fresh = [item for item in listed if not ledger.knows(item)]
+        fresh = [item for item in listed if not known.knows(item)]
         announced += [item.invocation_id for item in fresh]
-        ledger = ledger.after(map(Dated.of, fresh), world.clock.now()).trimmed(world.clock.now())
-        ledger = through_json(ledger) if restart else ledger
+        known = known.after(map(DatedKey.of, fresh), world.clock.now()).trimmed(world.clock.now())
+        known = through_json(known) if restart else known
 
     assert announced == [item.invocation_id for _, item in there]
 
 
 @given(
     lives=st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), min_size=1, max_size=60),
-    looks=st.lists(st.integers(1, 900), max_size=8),
+    polls=st.lists(st.integers(1, 900), max_size=8),
 )
-@example(lives=[(0, 900)] * 5 + [(1, 0)], looks=[])  # what begins last has ended first
+@example(lives=[(0, 900)] * 5 + [(1, 0)], polls=[])  # what begins last has ended first
 def test_however_large_the_backlog_each_is_announced_exactly_once(
-    lives: list[tuple[int, int]], looks: list[int]
+    lives: list[tuple[int, int]], polls: list[int]
 ) -> None:
-    """Minutes at which each begins and for which it lasts, and between the looks; five are announced a look."""
+    """Minutes at which each begins and for which it lasts, and between the polls; five are announced a look."""
     world = World()
     zero = round(world.clock.now().timestamp() * 1000)
     announcer = each(world)
     announced: list[object] = []
     with (
-        patch("airflow_provider_fc.core.announcements.MOST_NEWS", 5),
-        patch("airflow_provider_fc.core.announcements.MOST_KEPT", 4),
+        patch("airflow_provider_fc.core.announcing.MAX_PER_POLL", 5),
+        patch("airflow_provider_fc.core.announcing.MAX_KEPT", 4),
     ):
-        for minutes in [*looks, 2000, *[1] * 30]:
+        for minutes in [*polls, 2000, *[1] * 30]:
             world.clock.sleep(minutes * 60)
             announced += ids(read(world, announcer, [told(lives, zero, world)]))
 
     assert sorted(map(str, announced)) == sorted(f"job-{index}" for index in range(len(lives)))
-    assert len(announcer.ledger.dated) <= 4 or not announced
+    assert len(announcer.announced.dated) <= 4 or not announced
 
 
-def told(lives: list[tuple[int, int]], zero: int, world: World) -> Sheet:
-    """Those that have begun, by their beginning, as a listing on one sheet."""
+def told(lives: list[tuple[int, int]], zero: int, world: World) -> WatchedPage:
+    """Those that have begun, by their beginning, as a listing on one page."""
     now = round(world.clock.now().timestamp() * 1000)
     items = []
     for index, (begin, length) in enumerate(lives):
@@ -419,7 +419,7 @@ def told(lives: list[tuple[int, int]], zero: int, world: World) -> Sheet:
                     end_time=end if over else None,
                 )
             )
-    return Sheet("job-", Page(sorted(items, key=lambda item: item.started_time or 0), None, now), True)
+    return WatchedPage("job-", Page(sorted(items, key=lambda item: item.started_time or 0), None, now), True)
 
 
 def test_what_a_batch_lost_is_told_even_when_the_first_time_could_not_be_kept() -> None:
@@ -431,8 +431,8 @@ def test_what_a_batch_lost_is_told_even_when_the_first_time_could_not_be_kept() 
     world.clock.sleep(60)
     read(world, announcer)
     world.clock.sleep(SETTLE.total_seconds())
-    [sheet] = sheets(world)
-    first = announcer.read(sheet, world.clock.now())
+    [page] = pages(world)
+    first = announcer.read(page, world.clock.now())
 
     [payload] = read(world, announcer)
 
