@@ -13,9 +13,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# What the developer's shell says about Airflow, the cloud or proxies must not reach a test.
+# What the developer's shell says about Airflow, the cloud, proxies or authorities must not reach a test.
+_FOREIGN = ("AIRFLOW_", "ALIBABA_CLOUD_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "REQUESTS_", "CURL_", "SSL_CERT")
 for _name in list(os.environ):
-    if _name.upper().startswith(("AIRFLOW_", "ALIBABA_CLOUD_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")):
+    if _name.upper().startswith(_FOREIGN):
         del os.environ[_name]
 
 _AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-fc-"))

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 from collections.abc import Iterator
 from functools import cache
-from urllib.request import (  # type: ignore[attr-defined]  # the second is missing from typeshed
-    getproxies_environment,
-    proxy_bypass_environment,
-)
+from urllib.request import getproxies
 
 import certifi
+from requests.utils import select_proxy, should_bypass_proxies
 
 from airflow_provider_fc import __version__
 from airflow_provider_fc.core.endpoints import is_loopback
-from airflow_provider_fc.core.errors import SettingsError, TransportError
+from airflow_provider_fc.core.errors import CertificateError, SettingsError, TransportError
 from airflow_provider_fc.core.http import HttpRequest
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import redact_signed
@@ -40,17 +39,15 @@ def outgoing_headers(settings: Settings, request: HttpRequest) -> dict[str, str]
 
 
 def proxy_for(settings: Settings, origin: str) -> str | None:
-    """The proxy for requests to ``origin``: the connection's own, else the environment's; ``NO_PROXY`` rules both.
+    """Choose the proxy for requests to ``origin``: the connection's own, else the environment's as requests reads it.
 
-    This machine is never reached through a proxy.
+    ``NO_PROXY`` rules both. This machine is never reached through a proxy.
 
     :raises SettingsError: a kind of proxy that only one of the two clients could use.
     """
-    scheme, _, authority = origin.partition("://")
-    if is_loopback(origin) or proxy_bypass_environment(authority):
+    if is_loopback(origin) or should_bypass_proxies(origin, None):
         return None
-    environment = getproxies_environment()
-    proxy = settings.proxy or environment.get(scheme) or environment.get("all")
+    proxy = settings.proxy or select_proxy(origin, getproxies())
     if not proxy:
         return None
     kind, found, _ = proxy.partition("://")
@@ -59,25 +56,38 @@ def proxy_for(settings: Settings, origin: str) -> str | None:
     return proxy if found else f"http://{proxy}"
 
 
-def ca_bundle(settings: Settings) -> str | None:
-    """Path of the certificate authorities to trust, or ``None`` to trust anyone."""
-    if settings.verify is True:
-        return certifi.where()
-    return settings.verify or None
+# The first two as requests reads them; the third is OpenSSL's own, which curl, httpx and the library that fetches
+# credentials read too.
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+def ca_bundle(settings: Settings) -> tuple[str | None, str]:
+    """Choose the certificate authorities to trust.
+
+    :returns: path of a file or a directory, ``None`` to trust anyone; and what says so.
+    """
+    if settings.verify is not True:
+        return settings.verify or None, "extra.verify"
+    for name in CA_VARIABLES:
+        if path := os.environ.get(name):
+            return path, f"the variable {name}"
+    return certifi.where(), "the package certifi"
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext:
-    """Whom to trust; takes 50 ms of CPU.
+    """Set up whom to trust; takes 50 ms of CPU.
 
-    :raises SettingsError: ``verify`` is not the path of a file with authorities.
+    :raises SettingsError: what is named as the authorities cannot be read.
     """
+    path, source = ca_bundle(settings)
+    folder = path is not None and os.path.isdir(path)
     try:
-        context = ssl.create_default_context(cafile=ca_bundle(settings))
+        context = ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
     except OSError as error:
         raise SettingsError(
-            settings.conn_id, [f"extra.verify {settings.verify!r} cannot be read as a file of authorities: {error}"]
+            settings.conn_id, [f"{source}: {path!r} cannot be read as a file of authorities: {error}"]
         ) from error
-    if settings.verify is False:
+    if path is None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
@@ -89,14 +99,27 @@ def total_timeout(settings: Settings, timeout: float | None) -> float:
     return longest if timeout is None else min(longest, timeout)
 
 
-def transport_error(request: HttpRequest, error: Exception) -> TransportError:
-    """Who was asked for what, and the innermost reason: outer ones repeat URLs and addresses of objects."""
+_UNTRUSTED = (
+    "where a proxy or an authority of your own has signed it, name its CA bundle in extra.verify or in one of the "
+    f"variables {', '.join(CA_VARIABLES)}, for workers and triggerers; else check host and this machine's clock"
+)
+
+
+def transport_error(request: HttpRequest, error: Exception, *, untrusted: str = _UNTRUSTED) -> TransportError:
+    """Say who was asked for what, and the innermost reason: outer ones repeat URLs and addresses of objects.
+
+    :param untrusted: what to do about a certificate that is not accepted.
+    """
     reason = type(error).__name__
-    for cause in _causes(error):
+    causes = list(_causes(error))
+    for cause in causes:
         text = " ".join(str(cause).split()) or ("timed out" if isinstance(cause, TimeoutError) else "")
         if text:
             reason = f"{type(cause).__name__}: {text}"
-    return TransportError(f"{request.method} {request.origin}{request.path}: {redact_signed(request, reason)[:300]}")
+    told = f"{request.method} {request.origin}{request.path}: {redact_signed(request, reason)[:300]}"
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return CertificateError(f"{told} ({untrusted})")
+    return TransportError(told)
 
 
 def presentable(request: HttpRequest, error: Exception) -> Exception | None:

@@ -22,6 +22,7 @@ from airflow_provider_fc.clients.network import proxy_for, transport_error
 from airflow_provider_fc.core.endpoints import is_loopback
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
+    CertificateError,
     FunctionComputeError,
     MalformedBodyError,
     SettingsError,
@@ -228,7 +229,8 @@ class _Place:
 
     def _unreachable(self, error: Exception) -> TransportError:
         cause = error.__context__ if isinstance(error.__context__, Exception) else error
-        told = transport_error(HttpRequest(self.name, self._origin or "what it refers to", ""), cause)
+        request = HttpRequest(self.name, self._origin or "what it refers to", "")
+        told = transport_error(request, cause, untrusted="add its authority with the variable SSL_CERT_FILE")
         return told if "?" not in str(told) else TransportError(f"{self.name}: no answer")
 
     def _refusal(self, status: int, answer: str) -> FunctionComputeError:
@@ -310,7 +312,7 @@ class _FirstFound:
                 credentials = place()
             except FunctionComputeError as error:
                 # Off an instance the metadata cannot be reached, which is no reason to stop looking.
-                if error.transient and place is not self._metadata:
+                if (error.transient or isinstance(error, CertificateError)) and place is not self._metadata:
                     raise
                 failures.append(error)
             else:

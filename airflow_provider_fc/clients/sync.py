@@ -58,11 +58,11 @@ def _without_warnings() -> Iterator[None]:
 class RequestsTransport:
     """Sends requests exactly as they are: no redirects, no ``.netrc``, no environment, no resending.
 
-    :raises SettingsError: ``verify`` names a file that cannot be used.
+    :raises SettingsError: ``verify`` or a variable names a file that cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
-        if isinstance(settings.verify, str):
+        if ca_bundle(settings)[1] != "the package certifi":
             tls_context(settings)
         self._settings = settings
         # Not a Session: that one keeps cookies, reads the environment, and looks where a redirect leads.
@@ -82,7 +82,7 @@ class RequestsTransport:
                 self._adapter.send(
                     prepared,
                     timeout=(min(settings.connect_timeout, total), min(settings.read_timeout, total)),
-                    verify=ca_bundle(settings) or False,
+                    verify=ca_bundle(settings)[0] or False,
                     proxies={"http": proxy, "https": proxy} if proxy else {},
                 ) as response,
             ):

@@ -9,6 +9,7 @@ from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     ApiError,
+    CertificateError,
     FunctionComputeError,
     NotFoundError,
     SettingsError,
@@ -111,6 +112,10 @@ _DIAGNOSES: tuple[tuple[Callable[[FunctionComputeError], bool], Callable[[str], 
             "Missing permission: the key is known, but its identity may not list invocations (RAM action "
             "fc:ListAsyncTasks for FC 3.0, fc:ListStatefulAsyncInvocations for FC 2.0)."
         ),
+    ),
+    (
+        lambda error: isinstance(error, CertificateError),
+        lambda origin: f"Certificate not trusted: that of {origin}, or of a proxy in between.",
     ),
     (
         lambda error: isinstance(error, TransportError),

@@ -8,6 +8,7 @@
     ├── ParameterError           a parameter's value; names the parameter and the fix
     ├── ResultTooLargeError      more matches than may go into XCom
     ├── TransportError           no complete answer: refused, reset, timed out, TLS, truncated       (transient)
+    │   └── CertificateError     the server's certificate is not accepted; a wait that was answered before goes on
     ├── ProtocolError            an answer that is not Function Compute's
     │   ├── MalformedBodyError   not JSON, or a field of the wrong type                              (transient)
     │   └── PagingError          the page walk cannot go on: token repeated or refused               (transient)
@@ -86,6 +87,12 @@ class TransportError(FunctionComputeError):
     """No complete answer arrived. The cause is the HTTP library's own error."""
 
     transient = True
+
+
+class CertificateError(TransportError):
+    """The server's certificate is not accepted: not of an authority that is trusted, of another name, or expired."""
+
+    transient = False
 
 
 class ProtocolError(FunctionComputeError):

@@ -8,7 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow_provider_fc.core.errors import AccessDeniedError, DeadlineExceeded, FunctionComputeError, UnavailableError
+from airflow_provider_fc.core.errors import (
+    AccessDeniedError,
+    CertificateError,
+    DeadlineExceeded,
+    FunctionComputeError,
+    UnavailableError,
+)
 from airflow_provider_fc.core.flow import Context, Flow, Sleep
 from airflow_provider_fc.core.outcome import Kind, Outcome
 from airflow_provider_fc.core.watch import Watch
@@ -129,7 +135,10 @@ class Progress:
 
 
 class Wait:
-    """One wait: its watch, its pace and what it has said. Poking sensors and triggers both go through it."""
+    """One wait: its watch, its pace and what it has said. Poking sensors and triggers both go through it.
+
+    :ivar answered: the server has answered this wait before.
+    """
 
     def __init__(self, watch: Watch, schedule: Schedule, context: Context) -> None:
         self.watch = watch
@@ -137,6 +146,7 @@ class Wait:
         self.pace = Pace(schedule, context.random)
         self._progress = Progress(context.now)
         self._error: FunctionComputeError | None = None
+        self.answered = False
 
     def first_look(self, context: Context) -> Flow[Outcome | None]:
         """The look before deferring: cheap, never sleeping; ``None`` when it met a transient error."""
@@ -194,12 +204,18 @@ class Wait:
         except FunctionComputeError as error:
             if denied_ends and isinstance(error, AccessDeniedError):
                 raise
-            if not (error.transient or isinstance(error, DeadlineExceeded) or self.schedule.silent_fail):
+            if not (self._tolerates(error) or self.schedule.silent_fail):
                 raise
             self.pace.slow_down(error)
             self._progress.failed(error)
             self._error = error
             return None
+        self.answered = True
         self.pace.recover()
         self._progress.looked(outcome)
         return outcome
+
+    def _tolerates(self, error: FunctionComputeError) -> bool:
+        # Where the server's certificate was accepted before, somebody is late to renew it; else our trust is wrong.
+        renewable = self.answered and isinstance(error, CertificateError)
+        return error.transient or renewable or isinstance(error, DeadlineExceeded)

@@ -127,7 +127,8 @@ class SensorExecution:
         sensor = self.sensor
         batch = self._batch(hook)
         push_link(context, hook.settings, batch.function)
-        began_at = self._began_at(context)
+        rescheduled_at = self._first_rescheduled_at(context)
+        began_at = rescheduled_at or getattr(context.get("ti"), "start_date", None) or datetime.now(UTC)
         if sensor.timeout > _LONG_WAIT.total_seconds():
             sensor.log.warning(
                 "timeout is %.1f days, but Function Compute keeps records for 7: give expected_count or "
@@ -141,14 +142,14 @@ class SensorExecution:
             max_wait=sensor.max_wait.total_seconds() if sensor.max_wait else None,
             silent_fail=sensor.tolerates_errors,
         )
-        return Wait(watch(batch, began_at), schedule, hook.client.context)
+        wait = Wait(watch(batch, began_at), schedule, hook.client.context)
+        wait.answered = rescheduled_at is not None  # by an earlier poke, in another process
+        return wait
 
-    def _began_at(self, context: Context) -> datetime:
-        """Tell when this try began; in reschedule mode the first try since the last clear, as Airflow counts there."""
+    def _first_rescheduled_at(self, context: Context) -> datetime | None:
+        """Tell when the first try since the last clear began, as Airflow counts in reschedule mode."""
         sensor = self.sensor
-        ti = context.get("ti")
-        began_at = first_reschedule_date(sensor, context) if sensor.reschedule and not sensor.deferrable else None
-        return began_at or getattr(ti, "start_date", None) or datetime.now(UTC)
+        return first_reschedule_date(sensor, context) if sensor.reschedule and not sensor.deferrable else None
 
     def _has_begun(self, context: Context) -> bool:
         """Tell whether an earlier poll of this wait, maybe in another process, has found the connection."""

@@ -7,6 +7,7 @@ way, changes the target's bytes, follows redirects, reads ``~/.netrc`` or the pr
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import logging
 import socket
@@ -21,12 +22,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
+import requests
 from clients.kit import PROXY_PASSWORD, secrets_of, settings_for, signed
 from clients.wire_server import Connection, Received, answer, close, drip, raw, reset, silence, then
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
+from airflow_provider_fc.clients.network import CA_VARIABLES, proxy_for
 from airflow_provider_fc.core.api import function_ref
-from airflow_provider_fc.core.errors import SettingsError, TransportError, UnavailableError
+from airflow_provider_fc.core.errors import CertificateError, SettingsError, TransportError, UnavailableError
 from airflow_provider_fc.core.flow import call
 from airflow_provider_fc.core.http import HttpRequest
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, ListInvocations, StopInvocation
@@ -341,6 +347,42 @@ def test_no_proxy_sends_straight_to_the_server(connect, serve, resolve, environm
     assert proxy.accepted == 0
 
 
+NO_PROXIES = [
+    "",
+    "*",
+    "10.0.0.0/8",
+    "10.1.2.3",
+    "192.168.0.0/16, 10.1.0.0/16",
+    "10.0.0.0/33",
+    "fc.example.invalid",
+    ".example.invalid",
+    "fc.example.invalid:8443",
+    "example.invalid:443,10.1.2.3/32",
+    "2001:db8::1",
+]
+
+
+@pytest.mark.parametrize("no_proxy", NO_PROXIES)
+@pytest.mark.parametrize(
+    "host", ["10.1.2.3", "10.1.2.3:8443", "fc.example.invalid", "fc.example.invalid:8443", "[2001:db8::1]"]
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_the_environment_chooses_the_proxy_that_it_chooses_for_plain_requests(environment, no_proxy, host, scheme):
+    environment(http_proxy="http://plain.invalid:1", all_proxy="http://all.invalid:2", no_proxy=no_proxy)
+    origin = f"{scheme}://{host}"
+
+    theirs = requests.Session().merge_environment_settings(origin, {}, None, None, None)["proxies"]
+
+    assert proxy_for(settings_for(origin), origin) == requests.utils.select_proxy(origin, theirs)
+
+
+@pytest.mark.parametrize(("host", "proxy"), [("10.1.2.3", None), ("11.1.2.3", "http://proxy.invalid:1")])
+def test_no_proxy_knows_networks(environment, host, proxy):
+    environment(https_proxy="http://proxy.invalid:1", no_proxy="10.0.0.0/8")
+
+    assert proxy_for(settings_for(f"https://{host}"), f"https://{host}") == proxy
+
+
 def test_this_machine_is_never_reached_through_a_proxy(connect, serve, environment):
     server, proxy = serve(), serve()
     environment(http_proxy=through(proxy), all_proxy=through(proxy))
@@ -500,15 +542,15 @@ def test_a_broken_answer_does_not_poison_the_next_one(connect, serve):
 # --- no complete answer -----------------------------------------------------------------------------------------------
 
 
-def explains(error: TransportError, request: HttpRequest) -> None:
+def explains(error: TransportError, request: HttpRequest, *, transient: bool = True) -> None:
     """The error says what was asked of whom and what happened, in one line and without a secret."""
     text = str(error)
     assert text.startswith(f"{request.method} {request.origin}{request.path}: ")
     assert len(text.rpartition(": ")[2]) > 3
-    assert len(text) < 500
+    assert len(text) < 700
     assert "\n" not in text
     assert " at 0x" not in text
-    assert error.transient
+    assert error.transient is transient
     assert isinstance(error.__cause__, Exception)
     everything = text + repr(error) + "".join(traceback.format_exception(error))
     assert [secret for secret in secrets_of(request) if secret in everything] == []
@@ -771,11 +813,90 @@ def test_a_server_whose_authority_is_not_known_is_refused_by_default(connect, se
     server = serve(tls=authority.server)
     request = signed(server.origin)
 
-    with pytest.raises(TransportError, match=r"(?i)certificate.verify.failed") as caught:
+    with pytest.raises(CertificateError, match=r"(?i)certificate.verify.failed") as caught:
         connect(server.origin, verify=True).exchange(request)
 
-    explains(caught.value, request)
+    explains(caught.value, request, transient=False)
     assert server.requests == []
+
+
+def test_what_to_do_about_a_certificate_is_said_with_the_error_which_is_not_retried(connect, serve, authority, slept):
+    server = serve(tls=authority.server)
+    client = connect(server.origin, verify=True)
+
+    with pytest.raises(
+        CertificateError, match=r"extra\.verify or in one of the variables REQUESTS_CA_BUNDLE, CURL_CA_BU"
+    ):
+        client.run(call(GetInvocation(function_ref("resize"), "job-1"), client.context))
+
+    assert slept == []
+
+
+@pytest.fixture
+def trusting(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set the variables that name authorities, and no others."""
+
+    def trust(**variables: object) -> None:
+        for name in CA_VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, str(value))
+
+    return trust
+
+
+@pytest.mark.parametrize("variable", CA_VARIABLES)
+def test_the_authorities_of_the_environment_are_trusted(connect, serve, authority, trusting, variable):
+    server = serve(tls=authority.server)
+    trusting(**{variable: authority.ca})
+
+    assert connect(server.origin, verify=True).exchange(signed(server.origin)).status == 200
+
+
+def test_the_first_variable_that_names_authorities_counts_as_with_requests(connect, serve, authority, trusting):
+    server = serve(tls=authority.server)
+
+    trusting(REQUESTS_CA_BUNDLE="", CURL_CA_BUNDLE=authority.ca, SSL_CERT_FILE=certifi.where())
+    assert connect(server.origin, verify=True).exchange(signed(server.origin)).status == 200
+    trusting(REQUESTS_CA_BUNDLE=certifi.where(), CURL_CA_BUNDLE=authority.ca)
+    with pytest.raises(CertificateError):
+        connect(server.origin, verify=True).exchange(signed(server.origin))
+
+
+def subject_hash(ca: Path) -> str:
+    """The name under which OpenSSL looks for an authority in a directory: SHA-1 of the canonical subject."""
+    subject = x509.load_pem_x509_certificate(ca.read_bytes()).subject
+    text = subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value.lower().encode()
+    value = bytes([0x0C, len(text)]) + text
+    pair = bytes([0x06, 3, 0x55, 0x04, 0x03]) + value
+    sequence = bytes([0x30, len(pair)]) + pair
+    canonical = bytes([0x31, len(sequence)]) + sequence
+    return f"{int.from_bytes(hashlib.sha1(canonical).digest()[:4], 'little'):08x}"
+
+
+def test_a_directory_of_authorities_can_be_named_as_with_requests(connect, serve, authority, trusting, tmp_path):
+    server = serve(tls=authority.server)
+    (tmp_path / f"{subject_hash(authority.ca)}.0").write_bytes(authority.ca.read_bytes())
+    trusting(REQUESTS_CA_BUNDLE=tmp_path)
+
+    assert connect(server.origin, verify=True).exchange(signed(server.origin)).status == 200
+
+
+def test_what_the_connection_says_of_authorities_wins_over_the_environment(connect, serve, authority, trusting):
+    server = serve(tls=authority.server)
+    trusting(REQUESTS_CA_BUNDLE=certifi.where())
+
+    for verify in (str(authority.ca), False):
+        assert connect(server.origin, verify=verify).exchange(signed(server.origin)).status == 200
+
+
+@pytest.mark.parametrize("variable", CA_VARIABLES)
+def test_a_variable_that_names_no_authorities_is_named(connect, serve, trusting, tmp_path, variable):
+    server = serve()
+    trusting(**{variable: tmp_path / "missing.pem"})
+
+    with pytest.raises(SettingsError, match=rf"the variable {variable}: '.*missing\.pem' cannot be read"):
+        connect(server.origin, verify=True).exchange(signed(server.origin))
 
 
 def test_an_ipv6_address_is_reached(connect):
@@ -814,7 +935,7 @@ def test_a_trusted_authority_does_not_make_up_for_the_wrong_name(connect, serve,
     resolve("other.example.invalid")
     request = signed(f"https://other.example.invalid:{server.port}")
 
-    with pytest.raises(TransportError, match=r"other\.example\.invalid"):
+    with pytest.raises(CertificateError, match=r"other\.example\.invalid"):
         connect(request.origin, verify=str(authority.ca)).exchange(request)
 
     assert server.requests == []

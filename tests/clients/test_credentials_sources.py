@@ -26,6 +26,7 @@ from airflow_provider_fc.clients.credentials import provider_for
 from airflow_provider_fc.clients.role_credentials import source_for
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
+    CertificateError,
     FunctionComputeError,
     MalformedBodyError,
     SettingsError,
@@ -221,7 +222,8 @@ def test_sts_is_asked_over_https_with_a_certificate_that_the_system_trusts(
         role_credentials, "_sts_endpoint", lambda settings: sts.authority
     )  # no scheme: as in production
 
-    with pytest.raises(TransportError, match=f"AssumeRole {sts.origin}: .*CERTIFICATE_VERIFY_FAILED"):
+    says = f"AssumeRole {sts.origin}: .*CERTIFICATE_VERIFY_FAILED.*the variable SSL_CERT_FILE"
+    with pytest.raises(CertificateError, match=says):
         source_for(role())()
 
     trusted = serve(tls=authority.server)
@@ -528,6 +530,21 @@ def test_default_does_not_become_somebody_else_when_sts_cannot_be_reached(
     with pytest.raises(UnavailableError):
         fetch()
     assert fetch().access_key_id == "STS.canary-issued-id-2"
+
+
+def test_default_does_not_become_somebody_else_when_the_certificate_of_sts_is_not_trusted(
+    environment: Callable[..., None],
+    serve: Callable[..., Service],
+    authority: Authority,
+    token_file: Path,
+    tmp_path: Path,
+) -> None:
+    sts = serve(tls=authority.server)
+    environment(role_arn=ROLE, oidc_provider_arn=OIDC_PROVIDER, oidc_token_file=str(token_file))
+    aliyun_profile(tmp_path, mode="AK", access_key_id=KEY, access_key_secret=SECRET)
+
+    with pytest.raises(CertificateError):
+        source_for(DEFAULT, sts_endpoint=sts.authority)()
 
 
 def test_default_without_any_credentials_names_every_place_it_looked_at(environment: Callable[..., None]) -> None:

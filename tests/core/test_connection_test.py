@@ -13,6 +13,7 @@ from airflow_provider_fc.core.connection_test import check, explain, probe
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     ApiError,
+    CertificateError,
     FunctionComputeError,
     MalformedBodyError,
     NotFoundError,
@@ -81,6 +82,7 @@ def api_error(kind: type[ApiError], status: int, code: str | None) -> ApiError:
         (api_error(AccessDeniedError, 403, "RequestTimeTooSkewed"), False, "Wrong clock"),
         (api_error(AccessDeniedError, 403, "AccessDenied"), False, "Missing permission"),
         (api_error(AccessDeniedError, 403, None), False, "Wrong endpoint"),
+        (CertificateError("self-signed"), False, "Certificate not trusted: that of https://fc.test"),
         (TransportError("refused"), False, "Unreachable: no answer from https://fc.test"),
         (api_error(UnavailableError, 503, "ServiceUnavailable"), False, "Try again"),
         (api_error(UnavailableError, 429, "Throttling"), False, "Try again"),

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 from harness import START, World
 
-from airflow_provider_fc.core.errors import AccessDeniedError, TransportError
+from airflow_provider_fc.core.errors import AccessDeniedError, CertificateError, TransportError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.outcome import Kind
 
@@ -112,6 +112,29 @@ FAULTS = {
 def test_a_transient_error_never_ends_a_wait(world: World, fault: HttpResponse | Exception) -> None:
     world.add("job-1", timeline=[[0, "Running"], [2000, "Succeeded"]])
     world.answer = lambda request: fault if world.clock.now() - START < timedelta(seconds=2500) else None
+
+    assert world.run(world.wait().run(world.context)).kind is Kind.SUCCESS
+
+
+@pytest.mark.parametrize("way", ["first_look", "poke", "run"])
+def test_a_certificate_that_was_never_accepted_ends_a_wait_at_once(world: World, way: str) -> None:
+    world.add("job-1", statuses=["Running"])
+    world.answer = lambda request: CertificateError("self-signed")
+    wait = world.wait()
+
+    with pytest.raises(CertificateError):
+        world.run(getattr(wait, way)(world.context))
+
+    assert world.clock.now() - START < timedelta(minutes=1)
+    assert len(world.sent) == 1
+
+
+def test_a_certificate_that_was_accepted_before_may_be_renewed_late(world: World) -> None:
+    world.add("job-1", timeline=[[0, "Running"], [2000, "Succeeded"]])
+    expired = (timedelta(seconds=500), timedelta(seconds=2500))
+    world.answer = lambda request: (
+        CertificateError("expired") if expired[0] < world.clock.now() - START < expired[1] else None
+    )
 
     assert world.run(world.wait().run(world.context)).kind is Kind.SUCCESS
 
