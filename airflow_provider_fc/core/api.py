@@ -26,6 +26,7 @@ class Api:
     :param prefix_parameter: query parameter of the id prefix.
     :param invocation_id_header: header that carries the id of an invocation to start.
     :param enable_header: header that asks for a queryable invocation where the function is not in task mode.
+    :param task_mode_key: of a function's asynchronous invoke configuration: whether its invocations leave records.
     :param actions: names of the operations, also sent as ``x-acs-action``.
     :param envelope: key of the list in a page of a listing.
     :param spellings: keys of those fields of an invocation that are not just our name in camel case; where there are
@@ -41,9 +42,20 @@ class Api:
     prefix_parameter: str
     invocation_id_header: str
     enable_header: str | None
+    task_mode_key: str
     actions: Mapping[str, str]
     envelope: str
     spellings: Mapping[str, Sequence[str]]
+
+    @property
+    def how_to_keep_records(self) -> str:
+        """How a function is put into asynchronous task mode, in the words of its generation."""
+        operation = self.actions["config"].replace("Get", "Put", 1)
+        header = ", or let api_version 2021-04-06 ask for a record with each invocation" if self.has_services else ""
+        return (
+            "switch asynchronous task mode on for the qualifier that is invoked: in the console, or with "
+            f'{operation} and {{"{self.task_mode_key}": true}}{header}'
+        )
 
 
 _STATEFUL_ACTIONS = {
@@ -51,6 +63,7 @@ _STATEFUL_ACTIONS = {
     "get": "GetStatefulAsyncInvocation",
     "stop": "StopStatefulAsyncInvocation",
     "invoke": "InvokeFunction",
+    "config": "GetFunctionAsyncInvokeConfig",
 }
 
 _STATEFUL_SPELLINGS = {
@@ -72,6 +85,7 @@ APIS: dict[str, Api] = {
             prefix_parameter="invocationIdPrefix",
             invocation_id_header="x-fc-stateful-async-invocation-id",
             enable_header=None,
+            task_mode_key="statefulInvocation",
             actions=_STATEFUL_ACTIONS,
             envelope="invocations",
             spellings=_STATEFUL_SPELLINGS,
@@ -86,6 +100,7 @@ APIS: dict[str, Api] = {
             prefix_parameter="invocationIdPrefix",
             invocation_id_header="x-fc-stateful-async-invocation-id",
             enable_header="x-fc-stateful-async-invocation-enable",
+            task_mode_key="statefulInvocation",
             actions=_STATEFUL_ACTIONS,
             envelope="invocations",
             spellings=_STATEFUL_SPELLINGS,
@@ -100,11 +115,13 @@ APIS: dict[str, Api] = {
             prefix_parameter="prefix",
             invocation_id_header="x-fc-async-task-id",
             enable_header=None,
+            task_mode_key="asyncTask",
             actions={
                 "list": "ListAsyncTasks",
                 "get": "GetAsyncTask",
                 "stop": "StopAsyncTask",
                 "invoke": "InvokeFunction",
+                "config": "GetAsyncInvokeConfig",
             },
             envelope="tasks",
             spellings={

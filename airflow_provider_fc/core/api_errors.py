@@ -72,6 +72,7 @@ _MISSING_HINTS: dict[codes.Missing, str] = {
     "function": "check function_name, the connection's region, and that service_name is given for FC 2.0 only",
     "service": "check service_name and the connection's region",
     "qualifier": "check qualifier: the function has no such version or alias",
+    "configuration": "the function's asynchronous invocations have not been configured",
     "invocation": (
         "no record of it under this function and qualifier: it was never submitted here, is not visible yet, is older "
         f"than {RECORD_RETENTION.days} days, or the function is not in asynchronous task mode"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Missing = Literal["function", "service", "qualifier", "invocation"]
+Missing = Literal["function", "service", "qualifier", "invocation", "configuration"]
 
 _NOT_FOUND = ("notfound", "notexist", "notexists")
 
@@ -22,6 +22,10 @@ _SUBJECTS: dict[str, Missing] = {
     "qualifier": "qualifier",
     "invocation": "invocation",
     "task": "invocation",
+    # AsyncConfigNotExists: nobody has configured the function's asynchronous invocations (terraform-provider-alicloud,
+    # service_alicloud_fcv3, and the serverless devs' tools look for exactly this code).
+    "asyncconfig": "configuration",
+    "asyncinvokeconfig": "configuration",
 }
 
 

@@ -18,6 +18,7 @@
     │   ├── AlreadyExistsError   409 on an invocation id
     │   ├── AlreadyCompletedError  ...AlreadyCompleted on stopping a finished invocation
     │   └── UnavailableError     429, 5xx and throttling codes                                       (transient)
+    ├── NoRecordError            an invocation was carried out without a record, so nothing can be waited for
     ├── DeadlineExceeded         the caller's own limit passed before an answer came
     └── WaitError                what a wait ended with
         ├── InvocationsFailedError   more ended badly than allowed
@@ -188,6 +189,14 @@ class UnavailableError(ApiError):
     """Throttled or failing for the moment."""
 
     transient = True
+
+
+class NoRecordError(FunctionComputeError):
+    """An invocation was carried out, or will be, and leaves no record: the function is not in asynchronous task mode.
+
+    There is nothing to wait for, and without a record Function Compute does not know the id either: sending the
+    invocation again would run the function again.
+    """
 
 
 class DeadlineExceeded(FunctionComputeError):

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, Protocol, TypeVar
 
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.decoding import read_invocation, read_page
-from airflow_provider_fc.core.errors import MalformedBodyError
+from airflow_provider_fc.core.errors import FunctionComputeError, MalformedBodyError, NoRecordError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
@@ -182,16 +182,37 @@ class Invoke:
 
     def read(self, response: HttpResponse) -> Accepted:
         # The header that returns the id is not documented for FC 3.0, so every known spelling is looked for.
-        named = (response.headers.get(name) for name in _INVOCATION_ID_HEADERS)
+        named = next(filter(None, (response.headers.get(name) for name in _INVOCATION_ID_HEADERS)), None)
+        if response.status != _ACCEPTED and not named:
+            raise self._not_accepted(response)
         request_id = response.headers.get("x-fc-request-id")
-        if response.status != 202 and request_id is None:
-            raise MalformedBodyError(f"HTTP {response.status} without a request id is not Function Compute's answer")
         # Without any id of its own an invocation is known by its request id (page "Task deduplication").
-        invocation_id = self.invocation_id or next(filter(None, named), None) or request_id
+        invocation_id = self.invocation_id or named or request_id
         if not invocation_id:
             raise MalformedBodyError("the answer names neither the invocation nor the request")
         return Accepted(invocation_id, request_id)
 
+    def _not_accepted(self, response: HttpResponse) -> FunctionComputeError:
+        """Tell a function that has run from a proxy's answer, after which the invocation may be sent again."""
+        status, function = response.status, self.function
+        if not any(name.startswith(_OWN_HEADERS) for name in response.headers):
+            return MalformedBodyError(f"HTTP {status} without a request id is not Function Compute's answer")
+        action = function.api.actions[self.kind]
+        failed = response.headers.get("x-fc-error-type")
+        request_id = response.headers.get("x-fc-request-id") or response.headers.get("x-acs-request-id")
+        end = f" and ended with {failed}" if failed else ""
+        return NoRecordError(
+            f"{action}: HTTP {status} instead of {_ACCEPTED}: {function.function_name} has run "
+            f"synchronously{end}, and there is no record of it. It has an HTTP trigger, or is not in asynchronous task "
+            f"mode; {function.api.how_to_keep_records} "
+            f"[request id {request_id or 'unknown'}]"
+        )
+
+
+_ACCEPTED = 202
+"""Any other 2xx means that the invocation was not queued (page "HTTP triggers", asynchronous invocation)."""
+
+_OWN_HEADERS = ("x-fc-", "x-acs-")
 
 _ACCEPT = {"accept": "application/json"}
 

@@ -93,6 +93,7 @@ class FunctionComputeApp:
             "Get": self._get,
             "Stop": self._stop,
             "Invoke": self._invoke,
+            "Config": self._config,
         }
 
     @property
@@ -195,6 +196,8 @@ class FunctionComputeApp:
             raise Refusal(
                 "InvalidArgument", "only asynchronous invocations exist here: send x-fc-invocation-type: Async"
             )
+        switches, asked_for = self.state.switches, headers.text(call.generation.enable_header) == "true"
+        at_once = call.function in switches.runs_synchronously
         id = self.state.submit(
             call.service,
             call.function,
@@ -203,8 +206,17 @@ class FunctionComputeApp:
             payload=call.request.body,
             delay=headers.number("x-fc-async-delay", 0, lowest=0, highest=3600),
             request_id=call.request_id,
+            recorded=not at_once and (asked_for or switches.keeps_records(call.function)),
         )
-        return HttpResponse(202, {call.generation.id_header: id})
+        return HttpResponse(200) if at_once else HttpResponse(202, {call.generation.id_header: id})
+
+    def _config(self, call: Call) -> HttpResponse:
+        self.state.check_function(call.service, call.function)
+        switches = self.state.switches
+        on = switches.keeps_records(call.function)
+        if switches.unconfigured and not on:
+            raise Refusal("AsyncConfigNotExists", f"function {call.function!r} has no asynchronous configuration")
+        return responses.task_mode(call.generation, on=on)
 
     def _record(
         self, request: HttpRequest, route: Route, status: int, code: str, request_id: str, faults: tuple[str, ...]

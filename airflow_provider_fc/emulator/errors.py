@@ -19,6 +19,7 @@ STATUS = {
     "InvalidAction.NotFound": 404,
     "FunctionNotFound": 404,
     "InvocationNotFound": 404,
+    "AsyncConfigNotExists": 404,
     "InvocationAlreadyExists": 409,
     "InvocationAlreadyCompleted": 412,
 }

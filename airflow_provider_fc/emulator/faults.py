@@ -175,7 +175,7 @@ class Action:
     """
 
     keys: Mapping[str, Any] = field(default_factory=dict)
-    operations: frozenset[Operation | None] = frozenset({"List", "Get", "Stop", "Invoke", None})
+    operations: frozenset[Operation | None] = frozenset({"List", "Get", "Stop", "Invoke", "Config", None})
     concerns: Callable[[Any, Arrival], bool] = lambda rule, arrival: True
     problem: Callable[[Any], str] = lambda rule: ""
     refuse: Callable[[Any, Arrival, Memory], Refusal | None] | None = None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from airflow_provider_fc.emulator.invocations import InvocationView
 
-Operation = Literal["List", "Get", "Stop", "Invoke"]
+Operation = Literal["List", "Get", "Stop", "Invoke", "Config"]
 
 _SHARED_FIELDS = {
     "qualifier": "qualifier",
@@ -49,6 +49,8 @@ class Generation:
     :param function_path: pattern between the version and the operation.
     :param collection: path segment of the invocations; ``stop_suffix`` follows an id in a Stop.
     :param qualifier_in_path: the qualifier follows the service name and a dot; otherwise it is a query parameter.
+    :param task_mode_key: says in a function's configuration whether its invocations leave records.
+    :param enable_header: with the value ``true`` an Invoke leaves one whatever the configuration says.
     :param empty_list: what a List without a match holds under ``envelope``; ``...`` leaves the key out.
     :param last_token: what the last page says as ``nextToken``; ``...`` leaves the key out.
     :param fields: field on the wire -> attribute of ``InvocationView``.
@@ -71,6 +73,8 @@ class Generation:
     codes: Mapping[str, str]
     actions: Mapping[Operation, str]
     qualifier_in_path: bool = False
+    task_mode_key: str = "statefulInvocation"
+    enable_header: str = ""
     stop_suffix: str = ""
     stop_status: int = 200
     empty_list: object = None
@@ -89,6 +93,7 @@ class Generation:
             ("GET", "Get"): one,
             ("PUT", "Stop"): one + self.stop_suffix,
             ("POST", "Invoke"): f"{function}/invocations",
+            ("GET", "Config"): f"{function}/async-invoke-config",
         }
         object.__setattr__(self, "routes", {key: re.compile(pattern) for key, pattern in patterns.items()})
 
@@ -105,6 +110,7 @@ _FC2_ACTIONS: Mapping[Operation, str] = {
     "Get": "GetStatefulAsyncInvocation",
     "Stop": "StopStatefulAsyncInvocation",
     "Invoke": "InvokeFunction",
+    "Config": "GetFunctionAsyncInvokeConfig",
 }
 
 FC_2016 = Generation(
@@ -129,6 +135,7 @@ FC_2021 = Generation(
     envelope="invocations",
     prefix_parameter="invocationIdPrefix",
     id_header="x-fc-stateful-async-invocation-id",
+    enable_header="x-fc-stateful-async-invocation-enable",
     default_limit=50,
     fields=_FC2_FIELDS | _LATER_FIELDS,
     payload_fields={"invocationPayload": "payload", "returnPayload": "return_payload"},
@@ -157,7 +164,14 @@ FC_2023 = Generation(
         "InvocationAlreadyExists": "AsyncTaskAlreadyExists",
         "InvocationAlreadyCompleted": "AsyncTaskAlreadyCompleted",
     },
-    actions={"List": "ListAsyncTasks", "Get": "GetAsyncTask", "Stop": "StopAsyncTask", "Invoke": "InvokeFunction"},
+    actions={
+        "List": "ListAsyncTasks",
+        "Get": "GetAsyncTask",
+        "Stop": "StopAsyncTask",
+        "Invoke": "InvokeFunction",
+        "Config": "GetAsyncInvokeConfig",
+    },
+    task_mode_key="asyncTask",
 )
 GENERATIONS = (FC_2016, FC_2021, FC_2023)
 

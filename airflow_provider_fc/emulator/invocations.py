@@ -51,6 +51,7 @@ class Invocation(msgspec.Struct, kw_only=True, gc=False):
     end_time: int | None = None
     visible_from: int = 0
     visible_until: int | None = None
+    recorded: bool = True
     due: int = 0
     attempts: int = 0
     failures: int = 0

@@ -33,6 +33,11 @@ def invocation(generation: Generation, shown: InvocationView, arn: str) -> HttpR
     return _json(200, _item(generation, shown, arn, payloads=True))
 
 
+def task_mode(generation: Generation, *, on: bool) -> HttpResponse:
+    """Make the response to a Config: what a function's asynchronous invocations are like."""
+    return _json(200, {generation.task_mode_key: on, "maxAsyncRetryAttempts": 3, "createdTime": "2026-01-02T15:04:05Z"})
+
+
 def error(generation: Generation, refusal: Refusal, code: str, request_id: str) -> HttpResponse:
     """Make the response to what was refused; without a code it is none of the service's, and has no body."""
     if not code:

@@ -103,6 +103,11 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     :param offset_tokens: page tokens are positions, so items move between pages when the listing changes.
     :param list_lag: List shows everything as it was so many seconds ago; Get is always current.
     :param default_order: the order of a List without ``sortOrderByTime``.
+    :param task_mode_off: names of functions whose invocations leave no record: they run, but no List, Get or Stop
+        finds them. ``["*"]`` means all of them.
+    :param unconfigured: a function whose task mode is off has no configuration at all (404 AsyncConfigNotExists);
+        otherwise one that says so.
+    :param runs_synchronously: names of functions that run at once (200), as behind an HTTP trigger, leaving no record.
     """
 
     ignore_status_filter: bool = False
@@ -111,6 +116,13 @@ class Switches(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     offset_tokens: bool = False
     list_lag: Seconds = 0.0
     default_order: Literal["asc", "desc"] = "desc"
+    task_mode_off: list[str] = []
+    unconfigured: bool = True
+    runs_synchronously: list[str] = []
+
+    def keeps_records(self, function: str) -> bool:
+        """Tell whether a function is in task mode."""
+        return not {"*", function} & set(self.task_mode_off)
 
 
 class Scenario(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

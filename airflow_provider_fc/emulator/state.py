@@ -132,8 +132,12 @@ class FunctionComputeState:
         payload: bytes = b"",
         delay: float = 0,
         request_id: str | None = None,
+        recorded: bool = True,
     ) -> str:
-        """Take an asynchronous invocation and return its id; without one the request id becomes it."""
+        """Take an asynchronous invocation and return its id; without one the request id becomes it.
+
+        :param recorded: whether it can be seen afterwards; if not, an id may be used again.
+        """
         request_id = request_id or self.new_id()
         if id is not None and not _LEGAL_ID.fullmatch(id):
             raise Refusal(
@@ -145,6 +149,8 @@ class FunctionComputeState:
         with self.lock:
             taken = self._store.of(service, function)
             self.catalogue.check_function(function, taken)
+            if not recorded:
+                id = request_id
             if id in taken:
                 raise Refusal("InvocationAlreadyExists", f"an invocation with id {id!r} already exists")
             now = self.now
@@ -156,6 +162,7 @@ class FunctionComputeState:
                 request_id=request_id,
                 submitted=now,
                 payload=payload,
+                recorded=recorded,
                 advance="worker" if function in self.catalogue.callables else "responses",
                 due=now + int(delay * 1000),
             )
@@ -169,6 +176,11 @@ class FunctionComputeState:
             if invocation.advance == "worker":
                 self.jobs.put(invocation)
         return invocation.id
+
+    def check_function(self, service: str, function: str) -> None:
+        """Refuse a function that does not exist."""
+        with self.lock:
+            self.catalogue.check_function(function, self._store.of(service, function))
 
     def list_page(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from airflow_provider_fc.core.errors import (
     FunctionComputeError,
     InvocationsFailedError,
     InvocationsLostError,
+    NoRecordError,
     ParameterError,
     TriggerError,
     WaitTimeoutError,
@@ -47,6 +49,18 @@ _VISIBLE_SECONDS = 300
 _RECORD_SECONDS = 60
 
 
+@contextmanager
+def _not_to_be_retried() -> Iterator[None]:
+    """Fail the task for good where Function Compute keeps no record.
+
+    There the id of an invocation protects from nothing: each retry would submit it anew and run the function again.
+    """
+    try:
+        yield
+    except NoRecordError as error:
+        raise AirflowFailException(f"{error}. No retry follows, because it would run the function again") from None
+
+
 class InvokeExecution:
     """One execution of the operator in one process; it knows what it has submitted, so that a kill can stop it."""
 
@@ -58,7 +72,12 @@ class InvokeExecution:
         """Submit, then wait here or defer.
 
         :raises FunctionComputeError: it could not be started, or it ended badly.
+        :raises AirflowFailException: it was carried out without a record, so that a retry would run it again.
         """
+        with _not_to_be_retried():
+            return self._execute(context)
+
+    def _execute(self, context: Context) -> dict[str, Any]:
         task = self.task
         schedule = self._schedule(context) if task.wait_for_completion else None
         with hook_of(task) as hook:
@@ -76,7 +95,8 @@ class InvokeExecution:
 
     def complete(self, event: object) -> dict[str, Any]:
         """Turn the trigger's event into the task's result."""
-        outcome = outcome_of(event)
+        with _not_to_be_retried():
+            outcome = outcome_of(event)
         if outcome.invocation_id is None:
             raise TriggerError("the trigger did not say which invocation has ended")
         return self._judge(outcome.invocation_id, outcome)

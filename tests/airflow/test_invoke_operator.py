@@ -233,6 +233,30 @@ def test_a_payload_that_is_too_large_is_explained(emulator: FunctionComputeEmula
         run(operator(payload="x" * 200_000))
 
 
+# A function without records
+
+
+def executed(emulator: FunctionComputeEmulator) -> int:
+    return [record.operation for record in emulator.requests].count("Invoke")
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("service", [{}, {"service_name": "media"}], ids=["FC 3.0", "FC 2.0"])
+def test_an_invocation_that_ran_synchronously_fails_the_task_for_good(
+    emulator: FunctionComputeEmulator, service: dict[str, Any], mode: str, waits: bool
+) -> None:
+    """A retry would send it again, and without a record its id protects from nothing."""
+    emulator.set_switches(runs_synchronously=["resize"])
+
+    with pytest.raises(AirflowFailException, match=r"has run synchronously.*No retry follows") as caught:
+        run(operator(**service, wait_for_completion=waits, **MODES[mode]), try_number=1)
+
+    assert executed(emulator) == 1
+    assert caught.value.__suppress_context__  # one traceback
+    assert emulator.requests[-1].operation == "Invoke"  # nothing was waited for
+
+
 # The id
 
 

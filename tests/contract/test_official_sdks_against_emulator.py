@@ -64,6 +64,12 @@ class Sdk2021(Sdk):
         found: dict[str, Any] = answer.body.to_map()
         return found
 
+    def task_mode(self) -> Any:
+        request = fc_2021.GetFunctionAsyncInvokeConfigRequest()
+        headers = fc_2021.GetFunctionAsyncInvokeConfigHeaders()
+        answer = self.call("get_function_async_invoke_config", SERVICE, FUNCTION, request, headers, self.runtime)
+        return answer.body.stateful_invocation
+
     def stop(self, key: str) -> int:
         request, headers = fc_2021.StopStatefulAsyncInvocationRequest(), fc_2021.StopStatefulAsyncInvocationHeaders()
         answer = self.call("stop_stateful_async_invocation", SERVICE, FUNCTION, key, request, headers, self.runtime)
@@ -93,6 +99,10 @@ class Sdk2023(Sdk):
         answer = self.call("get_async_task", FUNCTION, key, fc_2023.GetAsyncTaskRequest(), {}, self.runtime)
         found: dict[str, Any] = answer.body.to_map()
         return found
+
+    def task_mode(self) -> Any:
+        request = fc_2023.GetAsyncInvokeConfigRequest()
+        return self.call("get_async_invoke_config", FUNCTION, request, {}, self.runtime).body.async_task
 
     def stop(self, key: str) -> int:
         answer = self.call("stop_async_task", FUNCTION, key, fc_2023.StopAsyncTaskRequest(), {}, self.runtime)
@@ -131,6 +141,9 @@ class Sdk2016(Sdk):
     def get(self, key: str) -> dict[str, Any]:
         found: dict[str, Any] = self.request("GET", f"{self.path}/{key}").json()
         return found
+
+    def task_mode(self) -> Any:
+        return self.client.get_function_async_invoke_config(SERVICE, "LATEST", FUNCTION).data["statefulInvocation"]
 
     def stop(self, key: str) -> int:
         return int(self.request("PUT", f"{self.path}/{key}").status_code)
@@ -269,3 +282,10 @@ def test_an_sts_token_is_signed_and_checked(make: Any) -> None:
         assert id_of(sdk.get("job-1")) == "job-1"
         with pytest.raises(Exception, match="InvalidSecurityToken"):
             make(emulator, ACCESS_KEY_SECRET, "CAIS+another").get("job-1")
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_task_mode_of_a_function_is_told(emulator: FunctionComputeEmulator, sdk: Any, on: bool) -> None:
+    emulator.set_switches(task_mode_off=[] if on else [FUNCTION], unconfigured=False)
+
+    assert sdk.task_mode() is on

@@ -15,8 +15,10 @@ from alibabacloud_tea_util.models import RuntimeOptions
 
 from airflow_provider_fc.core.api import FunctionRef, function_ref
 from airflow_provider_fc.core.decoding import read_invocation
+from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, ListInvocations, Operation, StopInvocation
+from airflow_provider_fc.core.task_mode import GetTaskMode
 
 MIDDLE = function_ref("resize", "media", "prod", api_version="2021-04-06")
 NEW = function_ref("resize", qualifier="prod")
@@ -121,6 +123,21 @@ CALLS: dict[str, tuple[Operation[Any], tuple[Any, ...]]] = {
                 x_fc_stateful_async_invocation_enable="true",
             ),
         ),
+    ),
+    "config 2021": (
+        GetTaskMode(MIDDLE),
+        (
+            Client2021,
+            "get_function_async_invoke_config",
+            "media",
+            "resize",
+            fc_2021.GetFunctionAsyncInvokeConfigRequest(qualifier="prod"),
+            fc_2021.GetFunctionAsyncInvokeConfigHeaders(),
+        ),
+    ),
+    "config 2023": (
+        GetTaskMode(NEW),
+        (Client2023, "get_async_invoke_config", "resize", fc_2023.GetAsyncInvokeConfigRequest(qualifier="prod"), {}),
     ),
     "list 2023": (
         listing(NEW),
@@ -264,3 +281,18 @@ def test_we_can_ask_for_everything_that_the_official_client_can(model: type, ope
 
     assert set(vars(model())) <= names
     assert len(operation.request("https://fc.test").query) == len(vars(model()))
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize(
+    ("function", "model"),
+    [
+        (MIDDLE, lambda on: fc_2021.GetFunctionAsyncInvokeConfigResponseBody(stateful_invocation=on)),
+        (NEW, lambda on: fc_2023.AsyncConfig(async_task=on)),
+    ],
+    ids=["2021", "2023"],
+)
+def test_the_task_mode_of_the_official_models_is_read(function: FunctionRef, model: Any, on: bool) -> None:
+    body = msgspec.json.encode(model(on).to_map())
+
+    assert GetTaskMode(function).read(HttpResponse(200, {}, body)) is on

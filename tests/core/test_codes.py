@@ -16,6 +16,8 @@ SUBJECTS = [
     ("FunctionVersion", "qualifier"),
     ("AsyncTask", "invocation"),
     ("StatefulAsyncInvocation", "invocation"),
+    ("AsyncConfig", "configuration"),
+    ("AsyncInvokeConfig", "configuration"),
 ]
 ENDINGS = ["NotFound", "NotExist", "NotExists"]
 

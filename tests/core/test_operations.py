@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_fc.core.api import FunctionRef, function_ref
-from airflow_provider_fc.core.errors import FunctionComputeError, MalformedBodyError
+from airflow_provider_fc.core.errors import FunctionComputeError, MalformedBodyError, NoRecordError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.operations import (
     Accepted,
@@ -362,10 +362,39 @@ def test_an_ok_from_something_else_than_function_compute_is_no_acceptance(status
         Invoke(NEW, invocation_id="job-1").read(HttpResponse(status, {}, b"<html>log in</html>"))
 
 
-def test_an_ok_with_a_request_id_is_an_acceptance() -> None:
-    assert Invoke(NEW, invocation_id="job-1").read(HttpResponse(200, {"x-fc-request-id": "r"})) == Accepted(
-        "job-1", "r"
-    )
+@pytest.mark.parametrize("name", ["x-fc-async-task-id", "x-fc-stateful-async-invocation-id"])
+@GENERATIONS
+def test_an_ok_that_names_the_invocation_is_an_acceptance(function: FunctionRef, name: str) -> None:
+    answer = HttpResponse(200, {"x-fc-request-id": "r", name: "job-1"})
+
+    assert Invoke(function, invocation_id="job-1").read(answer) == Accepted("job-1", "r")
+
+
+RAN = {
+    "FC's own": {"x-fc-request-id": "r-1"},
+    "without a request id": {"x-fc-code-checksum": "1"},
+    "through the gateway": {"x-acs-request-id": "r-1"},
+    "with a function's error": {"x-fc-request-id": "r-1", "x-fc-error-type": "UnhandledInvocationError"},
+}
+
+
+@pytest.mark.parametrize("headers", RAN.values(), ids=RAN)
+@pytest.mark.parametrize("status", [200, 201, 204])
+@GENERATIONS
+def test_an_answer_to_an_invocation_that_was_not_queued_means_that_it_has_run(
+    function: FunctionRef, status: int, headers: dict[str, str]
+) -> None:
+    with pytest.raises(NoRecordError) as caught:
+        Invoke(function, invocation_id="job-1").read(HttpResponse(status, headers, b"secret result"))
+
+    text = str(caught.value)
+    assert f"HTTP {status} instead of 202" in text
+    assert "has run synchronously" in text
+    assert "HTTP trigger, or is not in asynchronous task mode" in text
+    assert f'{{"{function.api.task_mode_key}": true}}' in text
+    assert ("UnhandledInvocationError" in text) == ("x-fc-error-type" in headers)
+    assert "secret result" not in text
+    assert not caught.value.transient
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ ACTIONS = {
     ("GET", "async-tasks/*"): "GetAsyncTask",
     ("PUT", "async-tasks/*"): "StopAsyncTask",
     ("POST", "invocations"): "InvokeFunction",
+    ("GET", "async-invoke-config"): "GetFunctionAsyncInvokeConfig",
+    ("GET", "2023-03-30 async-invoke-config"): "GetAsyncInvokeConfig",
 }
 
 
@@ -80,14 +82,15 @@ class Client:
         return HttpRequest(method, self.origin, path, texts, dict(headers))
 
     def signed(self, request: HttpRequest, signature: Any = None) -> HttpRequest:
-        version = request.path.split("/")[1]
+        version, operation = request.path.split("/")[1], _operation(request.path)
+        action = ACTIONS.get((request.method, f"{version} {operation}")) or ACTIONS.get((request.method, operation), "")
         return sign(
             request,
             self.credentials,
             signature=signature or ("FC" if version == "2016-08-15" else "ACS3"),
             now=datetime.fromtimestamp(self.clock(), UTC),
             nonce=f"nonce-{next(self.nonces)}",
-            action=ACTIONS.get((request.method, _operation(request.path)), ""),
+            action=action,
             version=version,
         )
 

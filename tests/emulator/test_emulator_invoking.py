@@ -185,7 +185,12 @@ def test_without_registered_functions_every_function_exists(client, path):
 def test_with_registered_functions_another_one_is_not_found(client, clock, path):
     client.send = FunctionComputeApp(FunctionComputeState(clock=clock, scripted_functions={"thumb": {}})).handle
 
-    for refused in (client("GET", LISTS[path]), client("GET", f"{LISTS[path]}/job"), invoke(client, path)):
+    for refused in (
+        client("GET", LISTS[path]),
+        client("GET", f"{LISTS[path]}/job"),
+        invoke(client, path),
+        client("GET", f"{path}/async-invoke-config"),
+    ):
         assert (refused.status, refused.code) == (404, "FunctionNotFound")
     assert client("GET", LISTS[path].replace("resize", "thumb")).status == 200
 
@@ -222,3 +227,56 @@ def test_what_the_api_does_not_have_is_path_not_supported(client, method, path):
     refused = client(method, path)
 
     assert (refused.status, refused.code) == (404, "PathNotSupported")
+
+
+# Functions that keep no records
+
+CONFIG = {FC_2016: "statefulInvocation", FC_2021: "statefulInvocation", FC_2023: "asyncTask"}
+
+
+@GENERATIONS
+def test_a_function_is_in_task_mode_until_somebody_switches_that_off(client, path):
+    config = client("GET", f"{path}/async-invoke-config")
+
+    assert (config.status, config.body[CONFIG[path]]) == (200, True)
+
+
+@GENERATIONS
+def test_without_task_mode_nothing_of_an_invocation_can_be_seen_or_stopped(client, state, path):
+    state.set_switches(task_mode_off=["resize"])
+
+    assert [invoke(client, path, "job").status for _ in range(2)] == [202, 202]
+
+    assert client("GET", LISTS[path]).ids == []
+    assert client("GET", f"{LISTS[path]}/job").status == 404
+    assert stop(client, path).status == 404
+
+
+@GENERATIONS
+def test_a_function_without_task_mode_has_no_configuration_or_one_that_says_so(client, state, path):
+    state.set_switches(task_mode_off=["*"])
+    absent = client("GET", f"{path}/async-invoke-config")
+    state.set_switches(unconfigured=False)
+    configured = client("GET", f"{path}/async-invoke-config")
+
+    assert (absent.status, absent.code) == (404, "AsyncConfigNotExists")
+    assert (configured.status, configured.body[CONFIG[path]]) == (200, False)
+
+
+def test_the_header_of_2021_asks_for_a_record_whatever_the_configuration_says(client, state):
+    state.set_switches(task_mode_off=["resize"])
+
+    invoke(client, FC_2021, "job", **{"x-fc-stateful-async-invocation-enable": "true"})
+
+    assert client("GET", LISTS[FC_2021]).ids == ["job"]
+
+
+@GENERATIONS
+def test_a_function_that_runs_synchronously_answers_200_and_leaves_no_record(client, state, path):
+    state.set_switches(runs_synchronously=["resize"])
+
+    answer = invoke(client, path, "job")
+
+    assert (answer.status, ID_HEADERS[path] in answer.headers) == (200, False)
+    assert answer.headers["x-fc-request-id"]
+    assert client("GET", LISTS[path]).ids == []
