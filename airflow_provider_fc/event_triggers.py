@@ -54,7 +54,8 @@ _watchers: dict[Hashable, WeakSet[FunctionComputeInvocationsEventTrigger]] = {}
 class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
     """Sends events about invocations that end, for ever; for an ``AssetWatcher``.
 
-    Values are checked when the DAG file is parsed: a mistake is an import error of the DAG.
+    Values are checked when the DAG file is parsed: a mistake is an import error of the DAG. Nothing renders templates
+    here, so that one is a mistake, too.
 
     :param function_name: the function whose invocations are watched.
     :param invocation_id_prefix: ids that start with it are watched.
@@ -92,6 +93,9 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
         self.poll_interval = parameters.interval("poll_interval", poll_interval)
         self.service_name = service_name
         self.qualifier = qualifier
+        for name, value in (("fc_conn_id", fc_conn_id), ("region_id", region_id)):
+            if parameters.is_given(name, value):
+                parameters.text(name, value)
         self.fc_conn_id = fc_conn_id
         self.region_id = region_id
 

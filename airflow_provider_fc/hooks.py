@@ -27,7 +27,7 @@ from airflow_provider_fc.core.flow import call
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
 from airflow_provider_fc.core.operations import StopInvocation
-from airflow_provider_fc.core.parameters import is_absent, whole_number
+from airflow_provider_fc.core.parameters import is_absent, text, whole_number
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.core.stopping import STOP_RESULTS, stop, stop_unfinished
@@ -110,9 +110,9 @@ class _ConnectionHook(BaseHook):
         self.region_id = region_id
 
     def _conn_id(self) -> str:
-        if is_absent(self.fc_conn_id) or not isinstance(self.fc_conn_id, str):
+        if is_absent(self.fc_conn_id):
             raise ParameterError("fc_conn_id", "is missing; give the id of an alibaba_fc connection")
-        return self.fc_conn_id
+        return text("fc_conn_id", self.fc_conn_id)
 
 
 class FunctionComputeHook(_ConnectionHook):
@@ -284,7 +284,7 @@ class FunctionComputeHook(_ConnectionHook):
         function twice.
 
         :param payload: bytes, text (UTF-8) or anything JSON can hold; 128 KB at most.
-        :param invocation_id: letters, digits, ``_`` and ``-``; other characters become ``_``.
+        :param invocation_id: letters, digits, ``_`` and ``-``; ``: + . / @ ~`` and space become ``_``.
         :param delay: seconds that FC holds it back, 0 to 3600.
         :raises AlreadyExistsError: the id has been used before.
         """

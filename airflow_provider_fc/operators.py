@@ -36,7 +36,7 @@ class FunctionComputeListInvocationsOperator(_FunctionOperator):
     templated or come from upstream tasks, and are checked when the task runs.
 
     :param function_name: the function whose invocations are listed.
-    :param invocation_id_prefix: only ids that start with it; characters that FC does not allow are taken for ``_``.
+    :param invocation_id_prefix: only ids that start with it; ``: + . / @ ~`` and space are taken for ``_``.
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
     :param qualifier: version or alias.
     :param statuses: one status or several; all by default.
@@ -126,7 +126,7 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
     :param payload: bytes, text (UTF-8) or anything JSON can hold; 128 KB at most. Never logged.
     :param invocation_id: an id of your own. If an invocation with it ended badly, a retry cannot start another.
     :param invocation_id_prefix: begins the id that is made; a sensor or list operator can then find them all by it.
-    :param delay: seconds that FC holds the invocation back, 0 to 3600.
+    :param delay: seconds (or a timedelta of whole ones) that FC holds the invocation back, 0 to 3600.
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
     :param qualifier: version or alias.
     :param wait_for_completion: wait for its end; a bad end fails the task.
@@ -218,7 +218,7 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
     :param function_name: the function whose invocations are stopped.
     :param invocation_ids: at most 1,000 ids, or the dicts that our operators return.
     :param invocation_id_prefix: stop everything live whose id starts with it.
-    :param allow_short_prefix: a prefix of fewer than three characters is meant.
+    :param allow_short_prefix: a prefix of fewer than three letters and digits is meant.
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
     :param qualifier: version or alias.
     :param wait_for_completion: wait until what was stopped has ended.

@@ -33,8 +33,8 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
     All parameters may be templated or come from upstream tasks, and are checked when the task runs.
 
     :param function_name: the function whose invocations are waited for.
-    :param invocation_id_prefix: ids that start with it belong to the batch. Characters that FC does not allow in ids
-        (as in ``{{ run_id }}``) are taken for ``_``. End it with a delimiter: ``run-1`` also matches ``run-10``.
+    :param invocation_id_prefix: ids that start with it belong to the batch. ``: + . / @ ~`` and space (as in
+        ``{{ run_id }}``) are taken for ``_``. End it with a delimiter: ``run-1`` also matches ``run-10``.
     :param invocation_ids: exactly these ids (at most 1,000), or the dicts that our invoke operator returns. A missing
         one is never taken for done.
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.limits import MAX_FUNCTION_NAME_LENGTH, MAX_QUALIFIER_LENGTH, MAX_SERVICE_NAME_LENGTH
 from airflow_provider_fc.core.signing import Signature
@@ -185,13 +186,13 @@ def function_ref(
 ) -> FunctionRef:
     """Check the names and choose the API version: a service name means FC 2.0, none means FC 3.0.
 
-    ``service_name`` and ``qualifier`` count as absent when they are ``None``, empty or the text ``None``, which is what
-    a template renders for a missing value.
+    Only ``None`` itself leaves ``service_name`` and ``qualifier`` out. Blank text and the text ``None`` are what a
+    template makes of nothing: they would silently mean another function or version.
 
     :raises ParameterError: a name that FC cannot have (pages "CreateService", "CreateFunction", "CreateAlias"), or an
         ``api_version`` of the other generation.
     """
-    service = _optional(service_name)
+    service = service_name if parameters.is_given("service_name", service_name) else None
     if api_version is not None and APIS[api_version].has_services != (service is not None):
         raise ParameterError(
             "service_name",
@@ -224,6 +225,7 @@ def _refuse_moved_name(function_name: object, service_name: object) -> None:
     :raises ParameterError: one of the names holds a ``$``.
     """
     for parameter, value in (("function_name", function_name), ("service_name", service_name)):
+        parameters.refuse_template(parameter, value)
         if isinstance(value, str) and _MOVED in value:
             service, _, function = value.rpartition(_MOVED)
             raise ParameterError(
@@ -236,7 +238,7 @@ def _refuse_moved_name(function_name: object, service_name: object) -> None:
 
 def _function_name(value: object) -> str:
     """Check a function's name, or both halves of one that came from FC 2.0."""
-    if not isinstance(value, str) or _MOVED not in value:
+    if not isinstance(value, str) or _MOVED not in value or "{" in value:
         return _name("function_name", value, MAX_FUNCTION_NAME_LENGTH)
     service, _, function = value.partition(_MOVED)
     halves = (service, MAX_SERVICE_NAME_LENGTH), (function, MAX_FUNCTION_NAME_LENGTH)
@@ -254,26 +256,24 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _QUALIFIER = re.compile(rf"[A-Za-z0-9_-]{{1,{MAX_QUALIFIER_LENGTH}}}")  # an alias, LATEST, or a version number
 
 
-def _optional(value: object) -> object:
-    return None if value is None or value in ("", "None") else value
-
-
 def _name(parameter: str, value: object, longest: int) -> str:
-    if _optional(value) is None:
+    if parameters.is_absent(value):
         raise ParameterError(parameter, "is missing; give the name as it stands in the Function Compute console")
-    if not isinstance(value, str) or not _NAME.fullmatch(value) or len(value) > longest:
+    name = parameters.text(parameter, value)
+    if not _NAME.fullmatch(name) or len(name) > longest:
         raise ParameterError(
             parameter,
             f"{value!r} is not a legal name: letters, digits, _ and -, not starting with a digit or -, "
             f"at most {longest} characters",
         )
-    return value
+    return str.__str__(name)
 
 
 def _qualifier(value: object) -> str | None:
-    if _optional(value) is None:
+    if not parameters.is_given("qualifier", value):
         return None
-    text = str(value)
+    parameters.refuse_template("qualifier", value)
+    text = str(value)  # a version may well be given as a number
     if isinstance(value, bool) or not _QUALIFIER.fullmatch(text):
         raise ParameterError("qualifier", f"{value!r} is neither a version, an alias nor LATEST")
     return text

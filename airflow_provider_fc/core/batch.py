@@ -85,13 +85,6 @@ class Batch:
                 if ids
                 else "is missing; give it or invocation_ids",
             )
-        # Each of these protects the verdict: a template that finds nothing must not switch it off.
-        for name, value in (
-            ("started_after", started_after),
-            ("expected_count", expected_count),
-            ("max_failed", max_failed),
-        ):
-            parameters.refuse_rendered_nothing(name, value)
         return cls(
             function=function,
             prefix=prefix,
@@ -102,7 +95,7 @@ class Batch:
             on_empty=parameters.choice("on_empty", on_empty, get_args(OnEmpty)),
             success_statuses=parameters.statuses("success_statuses", success_statuses, terminal=True)
             or tuple(SUCCESS_STATUSES),
-            max_failed=parameters.whole_number("max_failed", max_failed, at_least=0),
+            max_failed=parameters.unlimited_number("max_failed", max_failed),
             fail_fast=parameters.boolean("fail_fast", fail_fast),
             visible_within=visible_within,
         )

@@ -10,7 +10,7 @@ from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef, function_ref
 from airflow_provider_fc.core.errors import AlreadyExistsError, ParameterError
 from airflow_provider_fc.core.flow import Context, Flow, call
-from airflow_provider_fc.core.limits import MAX_DELAY_SECONDS, MAX_PAGE_SIZE
+from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
 from airflow_provider_fc.core.listing import Query
 from airflow_provider_fc.core.operations import (
     Accepted,
@@ -50,7 +50,7 @@ def list_query(
         statuses=parameters.statuses("statuses", statuses),
         started_after=parameters.epoch_ms("started_after", started_after),
         started_before=parameters.epoch_ms("started_before", started_before),
-        order=None if parameters.is_absent(order) else parameters.choice("order", order, get_args(Order)),
+        order=parameters.choice("order", order, get_args(Order)) if parameters.is_given("order", order) else None,
         include_payload=parameters.boolean("include_payload", include_payload),
         page_size=size,
     )
@@ -88,9 +88,13 @@ def invoke_operation(
     return Invoke(
         function,
         payload=encode_payload(payload),
-        invocation_id=f"airflow-{uuid4().hex}" if parameters.is_absent(invocation_id) else new_id(invocation_id),
-        delay=parameters.whole_number("delay", delay, at_least=0, at_most=MAX_DELAY_SECONDS),
+        invocation_id=_id_to_submit(invocation_id),
+        delay=parameters.delay("delay", delay),
     )
+
+
+def _id_to_submit(value: object) -> str:
+    return new_id(value) if parameters.is_given("invocation_id", value) else f"airflow-{uuid4().hex}"
 
 
 def new_id(value: object) -> str:

@@ -122,17 +122,35 @@ FIELDS = tuple(_DUMPERS)
 """Every name that :meth:`Invocation.to_dict` knows."""
 
 
-_ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
+_LEGAL = r"A-Za-z0-9_\-"
+_MAPPED = re.compile(r"[:+./@~ ]")
+"""What Airflow's own ids, and the times in them, hold beside FC's alphabet (``[core] allowed_run_id_pattern``)."""
+
+_REFUSED = re.compile(rf"[^{_LEGAL}:+./@~ ]")
 
 
-def legal_invocation_id(text: str) -> str:
-    """Map text such as ``{{ run_id }}`` into FC's alphabet ``[A-Za-z0-9_-]``: each illegal character becomes ``_``.
+def legal_invocation_id(text: str, *, name: str = "invocation id") -> str:
+    """Map text such as ``{{ run_id }}`` into FC's alphabet ``[A-Za-z0-9_-]``.
 
-    One character in, one out, so the image of a prefix is a prefix of the image; legal text stays as it is.
+    Each of ``: + . / @ ~`` and space becomes ``_``. One character in, one out, so the image of a prefix is a prefix of
+    the image; legal text stays as it is. Any other character is refused: its meaning would be lost, and texts that are
+    strangers to each other would become the same id.
     Source of the alphabet: "InvokeFunction", header ``x-fc-async-task-id``.
 
-    :raises ParameterError: the value is not text.
+    :param name: the parameter, for the error.
+    :raises ParameterError: the value is not text, or holds a character that has no place in an id.
     """
     if not isinstance(text, str):
-        raise ParameterError("invocation id", f"{type(text).__name__} is not text; give a string")
-    return _ILLEGAL.sub("_", text)
+        raise ParameterError(name, f"{type(text).__name__} is not text; give a string")
+    if refused := _REFUSED.search(text):
+        raise ParameterError(
+            name,
+            f"{text!r} holds {refused.group()!r}, which no invocation id can; use letters (a to z), digits, _ and - "
+            "(: + . / @ ~ and space are taken for _)",
+        )
+    return _MAPPED.sub("_", str.__str__(text))
+
+
+def readable_id(text: str) -> str:
+    """Make any text legal for people to read, for an id that something else makes unique."""
+    return re.sub(rf"[^{_LEGAL}]", "_", text)

@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -17,11 +17,17 @@ import pendulum
 
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.invocations import FIELDS, STATUSES, TERMINAL_STATUSES, legal_invocation_id
-from airflow_provider_fc.core.limits import MAX_INVOCATION_ID_LENGTH
+from airflow_provider_fc.core.limits import MAX_DELAY_SECONDS, MAX_INVOCATION_ID_LENGTH
 
 MAX_IDS = 1000
 
 SHORTEST_INTERVAL = 1.0
+
+LONGEST = 10 * 365 * 86_400.0
+"""Seconds of the longest duration: longer ones are mistakes, and Python's times end in the year 9999."""
+
+UNLIMITED = "unlimited"
+"""For ``max_failed``, where ``None`` may be what a task upstream has failed to return."""
 
 # Epoch milliseconds of 1973; a smaller number is a time in seconds.
 _SMALLEST_MS = 100_000_000_000
@@ -41,13 +47,44 @@ def is_absent(value: object) -> bool:
     return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
 
 
-def refuse_rendered_nothing(name: str, value: object) -> None:
-    """Only ``None`` itself leaves a parameter out; text that a template found nothing for does not.
+def is_given(name: str, value: object) -> bool:
+    """Tell whether a parameter is given: only ``None`` itself leaves it out.
 
-    :raises ParameterError: ``value`` is blank or the text ``None``.
+    :raises ParameterError: ``value`` is blank or the text ``None``, which is what a template makes of nothing.
     """
     if value is not None and is_absent(value):
         raise ParameterError(name, f"{value!r} {_RENDERED_NOTHING}; give a value or None")
+    return value is not None
+
+
+def text(name: str, value: object) -> str:
+    """Take text that is rendered and is no number, which may have been other text before.
+
+    :raises ParameterError: it is not.
+    """
+    if isinstance(value, str):
+        refuse_template(name, value)
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise ParameterError(name, f"{value!r} {_NUMBER_FOR_TEXT}")
+    raise ParameterError(name, f"{type(value).__name__} is not text; give a string")
+
+
+_NUMBER_FOR_TEXT = (
+    "is a number; give text. With render_template_as_native_obj=True Airflow makes numbers of rendered text that looks "
+    "like one (1_0 becomes 10): leave that switch off, or begin the text with a word"
+)
+
+
+def refuse_template(name: str, value: object) -> None:
+    """Refuse what nobody has rendered.
+
+    :raises ParameterError: ``value`` is text with ``{{`` or ``{%`` in it.
+    """
+    if isinstance(value, str) and ("{{" in value or "{%" in value):
+        raise ParameterError(
+            name, f"{value!r} is a template that nothing has rendered (only operators and sensors render); give a value"
+        )
 
 
 def id_prefix(name: str, value: object) -> str | None:
@@ -75,6 +112,8 @@ def invocation_ids(
     """
     if value is None:
         return ()
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ParameterError(name, f"{value!r} {_NUMBER_FOR_TEXT}")
     ids = tuple(dict.fromkeys(_id_of(name, item) for item in _items(name, value)))
     if not ids and not may_be_empty:
         raise ParameterError(name, "is empty; give at least one id, or skip the task when there is nothing to wait for")
@@ -95,7 +134,7 @@ def _items(name: str, value: object) -> Iterable[object]:
             raise ParameterError(name, f"is a list {_MADE_TEXT}") from None
     if isinstance(value, Mapping):
         return [value]
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
         return value
     raise ParameterError(name, f"{type(value).__name__} is neither text nor a list")
 
@@ -120,24 +159,29 @@ def refuse_python_text(name: str, value: object) -> None:
 def _id_of(name: str, item: object) -> str:
     if isinstance(item, Mapping):
         item = item.get("invocation_id")
+    if isinstance(item, Iterable) and not isinstance(item, (str, bytes)):
+        raise ParameterError(
+            name, "holds a list inside of the list; give task.output itself, or a.output.concat(b.output) for several"
+        )
+    if isinstance(item, (int, float)):
+        text(name, item)
     if not isinstance(item, str) or is_absent(item):
         raise ParameterError(name, f"{item!r} is not an id; give text, or dicts with an invocation_id")
     return _legal(name, item)
 
 
 def _legal(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ParameterError(name, f"{type(value).__name__} is not text; give a string")
-    if len(value) > MAX_INVOCATION_ID_LENGTH:
+    written = text(name, value)
+    if len(written) > MAX_INVOCATION_ID_LENGTH:
         raise ParameterError(
-            name, f"{len(value)} characters are more than the {MAX_INVOCATION_ID_LENGTH} of an invocation id"
+            name, f"{len(written)} characters are more than the {MAX_INVOCATION_ID_LENGTH} of an invocation id"
         )
-    return legal_invocation_id(value)
+    return legal_invocation_id(written, name=name)
 
 
 def whole_number(name: str, value: object, *, at_least: int, at_most: int | None = None) -> int | None:
-    """A whole number, given as such or as text; ``None`` when absent."""
-    if is_absent(value):
+    """Read a whole number, given as such or as text; ``None`` when not given."""
+    if not is_given(name, value):
         return None
     number = None
     if isinstance(value, (int, float, str)) and not isinstance(value, bool):
@@ -157,23 +201,42 @@ def whole_number(name: str, value: object, *, at_least: int, at_most: int | None
     return int(number)
 
 
+def unlimited_number(name: str, value: object) -> int | None:
+    """Read a whole number, 0 or more; ``None`` for the word :data:`UNLIMITED`, or when not given."""
+    return None if value == UNLIMITED else whole_number(name, value, at_least=0)
+
+
+def delay(name: str, value: object) -> int | None:
+    """Read how long FC holds an invocation back: whole seconds, also as a timedelta; ``None`` when not given."""
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    return whole_number(name, value, at_least=0, at_most=MAX_DELAY_SECONDS)
+
+
 def seconds(name: str, value: object) -> float:
-    """A duration in seconds, 0 or more, given as a number, text or a timedelta."""
-    total = getattr(value, "total_seconds", None)
-    try:
-        number = float(total() if total else cast("Any", value))
-    except (TypeError, ValueError):
-        number = -1.0
-    if isinstance(value, bool) or not 0 <= number < float("inf"):
-        raise ParameterError(name, f"{value!r} is not a number of seconds, 0 or more")
-    return number
+    """Read a duration in seconds, 0 to :data:`LONGEST`, given as a number, text or a timedelta."""
+    return _duration(name, value, 0)
 
 
 def interval(name: str, value: object) -> float:
-    """Seconds between two looks; at least :data:`SHORTEST_INTERVAL`, so that nobody hammers the API by mistake."""
-    number = seconds(name, value)
-    if number < SHORTEST_INTERVAL:
-        raise ParameterError(name, f"{value!r} is too short; give {SHORTEST_INTERVAL:g} second or more")
+    """Read the seconds between two polls; at least :data:`SHORTEST_INTERVAL`, so that nobody hammers the API."""
+    return _duration(name, value, SHORTEST_INTERVAL)
+
+
+def _duration(name: str, value: object, shortest: float) -> float:
+    total = getattr(value, "total_seconds", None)
+    try:
+        number = float("nan") if isinstance(value, bool) else float(total() if total else cast("Any", value))
+    except (TypeError, ValueError):
+        number = float("nan")
+    except OverflowError:  # a whole number beyond all floats
+        number = float("inf") if cast("int", value) > 0 else float("-inf")
+    if number != number:
+        raise ParameterError(name, f"{value!r} is not a number of seconds, {shortest:g} or more")
+    if number < shortest:
+        raise ParameterError(name, f"{value!r} is too short; give {shortest:g} seconds or more")
+    if number > LONGEST:
+        raise ParameterError(name, f"{value!r} is too long; give {LONGEST:.0f} seconds (10 years) or less")
     return number
 
 
@@ -185,24 +248,26 @@ def timeout(name: str, value: object) -> float:
     return number
 
 
-def matching(name: str, text: str, pattern: re.Pattern[str], what: str) -> str:
+def matching(name: str, value: str, pattern: re.Pattern[str], what: str) -> str:
     """Read text of a form of its own."""
-    if not pattern.fullmatch(text):
-        raise ParameterError(name, f"{text!r} is not {what}")
-    return text
+    if not pattern.fullmatch(value):
+        raise ParameterError(name, f"{value!r} is not {what}")
+    return value
 
 
 def boolean(name: str, value: object) -> bool:
-    text = str(value).strip().lower()
-    if text not in ("true", "false"):
+    word = str(value).strip().lower()
+    if word not in ("true", "false"):
         raise ParameterError(name, f"{value!r} is not a boolean; use True or False")
-    return text == "true"
+    return word == "true"
 
 
 def choice(name: str, value: object, allowed: tuple[Choice, ...]) -> Choice:
-    if value not in allowed:
-        raise ParameterError(name, f"{value!r} is unknown; use one of {', '.join(allowed)}")
-    return value
+    for word in allowed:
+        if value == word:
+            return word
+    refuse_template(name, value)
+    raise ParameterError(name, f"{value!r} is unknown; use one of {', '.join(allowed)}")
 
 
 def statuses(name: str, value: object, *, terminal: bool = False) -> tuple[str, ...]:
@@ -210,7 +275,7 @@ def statuses(name: str, value: object, *, terminal: bool = False) -> tuple[str, 
 
     :param terminal: only final ones will do.
     """
-    if is_absent(value):
+    if not is_given(name, value):
         return ()
     allowed = TERMINAL_STATUSES if terminal else STATUSES
     words = _words(name, value)
@@ -240,12 +305,12 @@ def _words(name: str, value: object) -> tuple[str, ...]:
 
 
 def epoch_ms(name: str, value: object) -> int | None:
-    """A moment as epoch milliseconds; ``None`` when absent.
+    """Read a moment as epoch milliseconds; ``None`` when not given.
 
     :param value: aware datetime (pendulum included), ISO 8601 text with a zone, or epoch milliseconds. Naive times and
         seconds are refused: guessing a zone or a unit would silently list the wrong window.
     """
-    if is_absent(value):
+    if not is_given(name, value):
         return None
     if isinstance(value, str) and not _is_number(value):
         value = _parse(name, value)
@@ -263,17 +328,18 @@ def epoch_ms(name: str, value: object) -> int | None:
     return milliseconds
 
 
-def _is_number(text: str) -> bool:
-    return text.strip().lstrip("-").replace(".", "", 1).isdecimal()
+def _is_number(written: str) -> bool:
+    return written.strip().lstrip("-").replace(".", "", 1).isdecimal()
 
 
-def _parse(name: str, text: str) -> datetime:
+def _parse(name: str, written: str) -> datetime:
+    refuse_template(name, written)
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(written.strip())
     except ValueError:
         moment = None
     if moment is None:
         raise ParameterError(
-            name, f"{text!r} is not a time; give ISO 8601 with a zone, for example {pendulum.now('UTC').isoformat()}"
+            name, f"{written!r} is not a time; give ISO 8601 with a zone, for example {pendulum.now('UTC').isoformat()}"
         )
     return moment

@@ -114,7 +114,7 @@ class Settings:
             given.refuse_unknown()
         elif given.unknown:  # such a connection serves others too
             log.info("Connection %r: not used for Function Compute: extra %s", conn_id, ", ".join(given.unknown))
-        overridden = not parameters.is_absent(region_id)
+        overridden = parameters.is_given("region_id", region_id)
         if overridden:
             given.texts["region_id"] = ("region_id", str(region_id).strip())
         auth = given.auth()

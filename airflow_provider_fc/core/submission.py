@@ -11,7 +11,7 @@ from hashlib import blake2b
 from airflow_provider_fc.core.calls import new_id, submit
 from airflow_provider_fc.core.errors import AlreadyExistsError, FunctionComputeError, NotFoundError, ParameterError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep, call
-from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, Invocation, legal_invocation_id
+from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, Invocation, readable_id
 from airflow_provider_fc.core.limits import MAX_INVOCATION_ID_LENGTH
 from airflow_provider_fc.core.operations import GetInvocation, Invoke
 
@@ -45,7 +45,7 @@ class TaskKey:
         ending = f"{blake2b(whole.encode(), digest_size=12).hexdigest()}-g{self.generation}-a{attempt}"
         room = MAX_INVOCATION_ID_LENGTH - len(ending)
         if prefix is None:
-            readable = legal_invocation_id(f"{self.dag_id}-{self.task_id}-")
+            readable = readable_id(f"{self.dag_id}-{self.task_id}-")
             return new_id(f"{'' if readable[0].isalpha() else '_'}{readable}"[:room] + ending)
         if len(prefix) > room:
             raise ParameterError("invocation_id_prefix", f"{len(prefix)} characters are too many; {room} leave room")

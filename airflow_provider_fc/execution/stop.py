@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_fc.operators import FunctionComputeStopInvocationsOperator
 
 _SHORTEST_PREFIX = 3
+"""Letters and digits."""
 
 
 def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> dict[str, list[str]]:
@@ -39,7 +40,8 @@ def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> d
             qualifier=task.qualifier,
             max_concurrency=task.max_concurrency,
         )
-        task.log.info("%s", ", ".join(f"{len(ids)} {result}" for result, ids in results.items()))
+        counts = ", ".join(f"{len(ids)} {result}" for result, ids in results.items())
+        task.log.info("Function Compute was asked to stop %d invocations: %s", sum(map(len, results.values())), counts)
         if task.wait_for_completion:
             _wait(task, hook, results["stopped"], poll_interval, timeout)
     return results
@@ -55,10 +57,13 @@ def _ids(task: FunctionComputeStopInvocationsOperator, hook: FunctionComputeHook
         )
     if prefix is None:
         return ids
-    if len(prefix) < _SHORTEST_PREFIX and not task.allow_short_prefix:
+    # What became _ says nothing of what is meant.
+    meant = sum(map(str.isalnum, task.invocation_id_prefix or ""))
+    if meant < _SHORTEST_PREFIX and not parameters.boolean("allow_short_prefix", task.allow_short_prefix):
         raise ParameterError(
             "invocation_id_prefix",
-            f"{prefix!r} is so short that it may match what is not meant; set allow_short_prefix=True if it is",
+            f"{task.invocation_id_prefix!r} has only {meant} letters and digits and may match what is not meant; set "
+            "allow_short_prefix=True if it is",
         )
     # Not by status: a word that this version does not know is live as well.
     found = hook.list_invocations(

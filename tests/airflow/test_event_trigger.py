@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
 from datetime import timedelta
@@ -391,6 +392,33 @@ MISTAKES = {
     "interval": ({"poll_interval": 0}, "poll_interval: 0 is too short"),
     "text": ({"poll_interval": "often"}, "poll_interval: 'often' is not a number"),
 }
+
+
+EVERY_PARAMETER = sorted(
+    FunctionComputeInvocationsEventTrigger.__init__.__kwdefaults__ | {"function_name": 0, "invocation_id_prefix": 0}
+)
+
+
+@pytest.mark.parametrize("name", EVERY_PARAMETER)
+@pytest.mark.parametrize("value", ["nightly-{{ ds }}-", "{% if a %}b{% endif %}"])
+def test_a_template_is_an_import_error_of_the_dag_in_every_parameter(name: str, value: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        FunctionComputeInvocationsEventTrigger(
+            **{"function_name": "resize", "invocation_id_prefix": "job-", name: value}
+        )
+    assert caught.value.name == name
+
+
+@pytest.mark.parametrize("interval", [-5, 0, sys.maxsize, float("inf")])
+def test_an_interval_that_makes_no_sense_is_named(interval: Any) -> None:
+    with pytest.raises(ParameterError, match="poll_interval: "):
+        trigger(poll_interval=interval)
+
+
+@pytest.mark.parametrize("prefix", ["华东-", "a%b"])
+def test_a_prefix_whose_meaning_ids_cannot_carry_is_refused(prefix: str) -> None:
+    with pytest.raises(ParameterError, match=r"invocation_id_prefix: .* which no invocation id can"):
+        trigger(prefix)
 
 
 @pytest.mark.parametrize(("given", "message"), MISTAKES.values(), ids=MISTAKES)

@@ -434,3 +434,48 @@ def test_an_incomplete_connection_is_told_without_a_request(connection: Callable
     assert not passed
     assert "password (AccessKey secret) is missing" in text
     assert "region_id is missing" in text
+
+
+UNRENDERED = {
+    "list_invocations": [
+        "function_name",
+        "service_name",
+        "qualifier",
+        "invocation_id_prefix",
+        "statuses",
+        "started_after",
+        "started_before",
+        "order",
+        "include_payload",
+        "page_size",
+        "limit",
+    ],
+    "get_invocation": ["function_name", "invocation_id", "service_name", "qualifier"],
+    "stop_invocation": ["function_name", "invocation_id", "service_name", "qualifier"],
+    "stop_invocations": ["function_name", "invocation_ids", "service_name", "qualifier", "max_concurrency"],
+    "invoke": ["function_name", "invocation_id", "delay", "service_name", "qualifier"],
+}
+VALUES = {"invocation_id": "job-1", "invocation_ids": ["job-1"]}
+
+
+@pytest.mark.parametrize(("method", "name"), [(method, name) for method, names in UNRENDERED.items() for name in names])
+@pytest.mark.parametrize("value", ["{{ params.x }}", "{% if x %}y{% endif %}", "None", ""])
+def test_what_no_template_has_rendered_well_is_refused_before_anything_is_asked(
+    emulator: FunctionComputeEmulator, method: str, name: str, value: str
+) -> None:
+    given = {**{key: VALUES[key] for key in VALUES if key in UNRENDERED[method]}, name: value}
+    with pytest.raises(ParameterError) as caught:
+        list(getattr(FunctionComputeHook(), method)(given.pop("function_name", "resize"), **given) or ())
+    assert caught.value.name == name
+    assert not emulator.requests
+
+
+@pytest.mark.parametrize(
+    "fields", [{"fc_conn_id": "{{ x }}"}, {"region_id": "{{ x }}"}, {"region_id": "None"}], ids=str
+)
+def test_a_hook_refuses_a_connection_or_region_that_nothing_has_rendered(
+    emulator: FunctionComputeEmulator, fields: dict[str, str]
+) -> None:
+    with pytest.raises((ParameterError, SettingsError), match=next(iter(fields))):
+        list(FunctionComputeHook(**fields).list_invocations("resize"))
+    assert not emulator.requests

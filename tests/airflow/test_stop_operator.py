@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -104,7 +105,11 @@ def test_a_refusal_is_an_error(emulator: FunctionComputeEmulator, connection: Ca
         ({}, "invocation_ids: or invocation_id_prefix must be given"),
         ({"invocation_ids": ["a"], "invocation_id_prefix": "abc"}, "must be given, and not both"),
         ({"invocation_id_prefix": ""}, "would match every invocation"),
-        ({"invocation_id_prefix": "ab"}, "'ab' is so short .* set allow_short_prefix=True"),
+        ({"invocation_id_prefix": "ab"}, "'ab' has only 2 letters and digits .* set allow_short_prefix=True"),
+        ({"invocation_id_prefix": "a:::b"}, "'a:::b' has only 2 letters and digits"),
+        ({"invocation_id_prefix": "___"}, "'___' has only 0 letters and digits"),
+        ({"invocation_id_prefix": "华东-华东"}, "'华', which no invocation id can"),
+        ({"invocation_ids": ["华东-1"]}, "'华', which no invocation id can"),
     ],
 )
 def test_what_might_stop_too_much_is_refused(
@@ -133,8 +138,10 @@ def test_a_status_that_nobody_knows_is_stopped_as_well(emulator: FunctionCompute
         ({"max_concurrency": 0}, "max_concurrency: 0 is below 1"),
         ({"max_concurrency": None}, "max_concurrency: is missing"),
         ({"timeout": "soon"}, "timeout: 'soon' is not a number of seconds"),
+        ({"timeout": sys.maxsize}, "timeout: .* is too long"),
+        ({"poll_interval": sys.maxsize}, "poll_interval: .* is too long"),
         ({"timeout": None}, "timeout: None is not a number of seconds"),
-        ({"poll_interval": -1}, "poll_interval: -1 is not a number of seconds"),
+        ({"poll_interval": -1}, "poll_interval: -1 is too short"),
     ],
     ids=str,
 )

@@ -90,9 +90,8 @@ def test_every_version_is_filed_under_its_own_name() -> None:
     assert [api.version for api in APIS.values()] == list(APIS) == [OLD, MIDDLE, NEW]
 
 
-@ABSENT
-def test_without_a_service_it_is_fc_3(absent: Any) -> None:
-    function = function_ref("f", absent)
+def test_without_a_service_it_is_fc_3() -> None:
+    function = function_ref("f", None)
 
     assert (function.api.version, function.service_name) == (NEW, None)
 
@@ -102,15 +101,26 @@ def test_with_a_service_it_is_fc_2() -> None:
     assert DEFAULT_VERSIONS == {True: OLD, False: NEW}
 
 
-@ABSENT
-def test_an_absent_qualifier_is_none(absent: Any) -> None:
-    assert function_ref("f", "s", absent).qualifier is None
-    assert function_ref("f", "s", absent).path.endswith("/services/s/functions/f")
+@pytest.mark.parametrize("rendered", ["", " ", "None"])
+@pytest.mark.parametrize("name", ["service_name", "qualifier"])
+def test_what_a_template_makes_of_nothing_does_not_mean_another_function_or_version(name: str, rendered: str) -> None:
+    with pytest.raises(ParameterError, match=f"^{name}: .* is what a template renders when it finds nothing"):
+        function_ref("f", **{name: rendered})
 
 
-@pytest.mark.parametrize(
-    ("service", "version"), [("media", NEW), (None, OLD), (None, MIDDLE), ("None", OLD), ("", MIDDLE)]
-)
+@pytest.mark.parametrize("name", ["function_name", "service_name", "qualifier"])
+@pytest.mark.parametrize("value", ["{{ params.f }}", "f{% if a %}b{% endif %}", "s${{ f }}"])
+def test_a_name_that_nothing_has_rendered_is_refused_as_such(name: str, value: str) -> None:
+    with pytest.raises(ParameterError, match=f"^{name}: .* is a template that nothing has rendered"):
+        function_ref(**{"function_name": "f", name: value})
+
+
+def test_an_absent_qualifier_is_none() -> None:
+    assert function_ref("f", "s", None).qualifier is None
+    assert function_ref("f", "s", None).path.endswith("/services/s/functions/f")
+
+
+@pytest.mark.parametrize(("service", "version"), [("media", NEW), (None, OLD), (None, MIDDLE)])
 def test_an_api_version_of_the_other_generation_is_refused_with_both_named(service: Any, version: str) -> None:
     with pytest.raises(ParameterError) as caught:
         function_ref("f", service, api_version=version)
@@ -125,10 +135,17 @@ def test_a_legal_function_name_is_taken(name: str) -> None:
     assert function_ref(name).function_name == name
 
 
+@pytest.mark.parametrize("name", ["function_name", "service_name"])
+@pytest.mark.parametrize("value", [7, b"f", ["f"]], ids=repr)
+def test_a_name_that_is_not_text_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ParameterError, match=f"^{name}: .*(is not text|is a number)"):
+        function_ref(**{"function_name": "f", name: value})
+
+
 ILLEGAL = ["1f", "-f", "f f", "f/g", "f.g", "f%2F", "../f", "f\n", "f?x", "é", "函数", " f", "f\x00"]
 
 
-@pytest.mark.parametrize("name", [*ILLEGAL, "a" * 65, 7, b"f", ["f"]], ids=repr)
+@pytest.mark.parametrize("name", [*ILLEGAL, "a" * 65], ids=repr)
 def test_an_illegal_function_name_is_refused(name: Any) -> None:
     with pytest.raises(ParameterError, match=r"^function_name: .* is not a legal name"):
         function_ref(name)
@@ -186,7 +203,7 @@ def test_a_moved_function_s_name_beside_a_service_is_an_error_that_says_which_to
     assert "service_name='media' and function_name='thumbnail' for FC 2.0" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [*ILLEGAL, "a" * 129, 7], ids=repr)
+@pytest.mark.parametrize("name", [*ILLEGAL, "a" * 129], ids=repr)
 def test_an_illegal_service_name_is_refused(name: Any) -> None:
     with pytest.raises(ParameterError, match=r"^service_name: .* is not a legal name"):
         function_ref("f", name)

@@ -186,12 +186,17 @@ def test_an_invocation_cannot_be_changed() -> None:
 LEGAL = st.text("abcXYZ019_-", max_size=130)
 
 
-@given(st.text())
+AIRFLOW_S = ":+./@~ "
+LEGAL_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+IDS_OF_AIRFLOW = st.text(LEGAL_CHARACTERS + AIRFLOW_S)
+
+
+@given(IDS_OF_AIRFLOW)
 def test_a_legal_id_has_as_many_characters_as_the_text_it_was_made_from(text: str) -> None:
     assert len(legal_invocation_id(text)) == len(text)
 
 
-@given(st.text(), st.text())
+@given(IDS_OF_AIRFLOW, IDS_OF_AIRFLOW)
 def test_a_prefix_stays_a_prefix(prefix: str, rest: str) -> None:
     assert legal_invocation_id(prefix + rest).startswith(legal_invocation_id(prefix))
 
@@ -201,19 +206,34 @@ def test_legal_text_stays_as_it_is(text: str) -> None:
     assert legal_invocation_id(text) == text
 
 
-@given(st.text())
+@given(IDS_OF_AIRFLOW)
 def test_only_fc_s_own_characters_are_left(text: str) -> None:
     made = legal_invocation_id(text)
 
-    assert set(made) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+    assert set(made) <= set(LEGAL_CHARACTERS)
     assert legal_invocation_id(made) == made
+
+
+@given(IDS_OF_AIRFLOW, IDS_OF_AIRFLOW)
+def test_texts_that_differ_in_letters_or_digits_never_become_the_same_id(one: str, other: str) -> None:
+    def meaning(text: str) -> list[str]:
+        return [character for character in text if character.isalnum()]
+
+    if meaning(one) != meaning(other):
+        assert legal_invocation_id(one) != legal_invocation_id(other)
+
+
+@given(st.text(), st.characters(exclude_characters=LEGAL_CHARACTERS + AIRFLOW_S), st.text())
+def test_any_other_character_is_refused_wherever_it_stands(before: str, strange: str, after: str) -> None:
+    with pytest.raises(ParameterError, match="which no invocation id can"):
+        legal_invocation_id(before + strange + after)
 
 
 @pytest.mark.parametrize(
     ("text", "made"),
     [
         ("manual__2026-11-22T08:30:00.250+00:00", "manual__2026-11-22T08_30_00_250_00_00"),
-        ("task.group/é 雪\n", "task_group_____"),
+        ("task.group/a~b c@d", "task_group_a_b_c_d"),
         ("", ""),
         ("1-starts-with-a-digit", "1-starts-with-a-digit"),
         ("x" * 500, "x" * 500),
@@ -221,6 +241,15 @@ def test_only_fc_s_own_characters_are_left(text: str) -> None:
 )
 def test_what_airflow_renders_becomes_legal(text: str, made: str) -> None:
     assert legal_invocation_id(text) == made
+
+
+@pytest.mark.parametrize(
+    "text", ["华东-", "华北-", "é", "a\n", "a\tb", "a$b", "a%b", "a*", "'a'", "a,b", "a\u00a0b", "٣", "ａ"]
+)
+def test_a_character_whose_meaning_would_be_lost_is_refused_with_the_fix(text: str) -> None:
+    with pytest.raises(ParameterError, match="which no invocation id can; use letters") as caught:
+        legal_invocation_id(text, name="invocation_id_prefix")
+    assert caught.value.name == "invocation_id_prefix"
 
 
 @pytest.mark.parametrize("value", [None, 5, b"job", ["job"]])
