@@ -35,7 +35,7 @@ with DAG(
     @task(retries=1, retry_delay=timedelta(seconds=10))
     def submit(prefix: str, params: dict[str, Any] | None = None) -> int:
         """Start the invocations; their number is what the sensor waits for."""
-        from airflow_provider_fc.core.errors import AlreadyExistsError  # here: only this task pays for these imports
+        from airflow_provider_fc.exceptions import AlreadyExistsError  # here: only this task pays for these imports
         from airflow_provider_fc.hooks import FunctionComputeHook
 
         given = params or {}

@@ -115,18 +115,22 @@ def test_importing_the_package_imports_nothing_else(python: Python) -> None:
     assert python("-c", code).stdout.split() == ["airflow_provider_fc"]
 
 
-def test_the_metadata_every_airflow_process_reads_loads_nothing_but_itself(python: Python) -> None:
-    assert loaded_by(python, "airflow_provider_fc.provider_info") == {
-        "airflow_provider_fc",
-        "airflow_provider_fc.provider_info",
-    }
+METADATA = {
+    "airflow_provider_fc",
+    "airflow_provider_fc.provider_info",
+    "airflow_provider_fc.core",
+    "airflow_provider_fc.core.connection_fields",  # the table of fields: plain data
+    "airflow_provider_fc.core.limits",
+}
+
+
+def test_the_metadata_every_airflow_process_reads_loads_nothing_but_plain_data(python: Python) -> None:
+    assert loaded_by(python, "airflow_provider_fc.provider_info") == METADATA
 
 
 def test_the_connection_form_loads_no_web_library_before_it_is_asked_for(python: Python) -> None:
-    assert loaded_by(python, "airflow_provider_fc.connection_form") == {
-        "airflow_provider_fc",
-        "airflow_provider_fc.provider_info",
-        "airflow_provider_fc.connection_form",
+    assert loaded_by(python, "airflow_provider_fc.connection_form") == METADATA | {
+        "airflow_provider_fc.connection_form"
     }
 
 
