@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 try:
     from airflow.sdk import log as masking
 except ImportError:  # Airflow 2.11
     from airflow.utils.log import secrets_masker as masking  # type: ignore[no-redef,attr-defined]
+
+    AIRFLOW_2 = True
+else:
+    AIRFLOW_2 = False
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseSensorOperator, Context
@@ -41,9 +45,7 @@ def before_execution_timeout(seconds: float) -> float:
     Airflow 2 ends the deferral itself at that moment, and then the task before any code of ours: the last look, its
     event and the resumed task have to fit in before. Airflow 3 does not count deferred time.
     """
-    if masking.__name__.startswith("airflow.sdk"):
-        return seconds
-    return seconds - min(60.0, seconds / 2)
+    return seconds - min(60.0, seconds / 2) if AIRFLOW_2 else seconds
 
 
 def recall(context: Context, key: str) -> str | None:
@@ -65,6 +67,39 @@ def note(context: Context, key: str, value: str) -> None:
             store.set(key, value)
     except Exception as error:  # noqa: BLE001 - the same
         log.info("Task state cannot be kept: %s", type(error).__name__)
+
+
+def push_link(ti: Any, key: str, url: str) -> None:
+    """Push the address of a button.
+
+    Airflow 3 shows the text that stands in its database (``XComOperatorLink``), which is a path into the storage when
+    a custom XCom backend has stored the address elsewhere. So it goes past the backend, as Airflow's own push does.
+    """
+    backend, base = _xcom_classes()
+    if backend is base:
+        ti.xcom_push(key=key, value=url)
+    else:
+        base.set(key, url, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index)
+
+
+def read_link(ti_key: Any, key: str) -> str:
+    """Read what :func:`push_link` has pushed; an empty text if it has not."""
+    _, base = _xcom_classes()
+    if not AIRFLOW_2:
+        return base.get_value(ti_key=ti_key, key=key) or ""
+    where = {"run_id": ti_key.run_id, "dag_ids": ti_key.dag_id, "task_ids": ti_key.task_id}
+    found = base.get_many(**where, key=key, map_indexes=ti_key.map_index, limit=1).with_entities(base.value).first()
+    return base.deserialize_value(found) if found else ""
+
+
+def _xcom_classes() -> tuple[Any, Any]:
+    """Give the class that tasks push with, and the one without any custom backend."""
+    if AIRFLOW_2:
+        from airflow.models.xcom import BaseXCom, XCom
+    else:
+        from airflow.sdk.bases.xcom import BaseXCom
+        from airflow.sdk.execution_time.xcom import XCom
+    return XCom, BaseXCom
 
 
 def mask_secret(secret: str) -> None:

@@ -21,12 +21,17 @@ class _FunctionOperator(BaseOperator):
 
     operator_extra_links = (FunctionComputeConsoleLink(),)
     ui_color = "#ffe0cc"
+    console_url: str | None = ""
 
     function_name: str
     service_name: str | None
     qualifier: str | None
     fc_conn_id: str
     region_id: str | None
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        self.console_url = None  # the process that deferred the task has pushed it
+        return super().resume_execution(next_method, next_kwargs, context)
 
 
 class FunctionComputeListInvocationsOperator(_FunctionOperator):

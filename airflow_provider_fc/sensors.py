@@ -74,6 +74,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
     )
     operator_extra_links = (FunctionComputeConsoleLink(),)
     ui_color = "#ffe0cc"
+    console_url: str | None = ""
 
     def __init__(
         self,
@@ -153,6 +154,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         """Judge a trigger that timed out or crashed ourselves: Airflow's versions differ, and hide crashes as skips."""
         from airflow_provider_fc.core.errors import TriggerError
 
+        self.console_url = None  # the process that deferred the task has pushed it
         if next_method != "__fail__":
             return super().resume_execution(next_method, next_kwargs, context)
         with self._outcome_policy():

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_provider_fc import _compat
 from airflow_provider_fc.core.calls import function_of
+from airflow_provider_fc.core.console import console_url
+from airflow_provider_fc.core.errors import FunctionComputeError
 from airflow_provider_fc.hooks import FunctionComputeHook
+from airflow_provider_fc.links import XCOM_KEY
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_fc.core.api import FunctionRef
 
 
@@ -24,6 +30,7 @@ class FunctionTask(ConnectedTask, Protocol):
     function_name: str
     service_name: str | None
     qualifier: str | None
+    console_url: str | None
 
 
 def hook_of(task: ConnectedTask) -> FunctionComputeHook:
@@ -36,3 +43,15 @@ def function_of_task(task: FunctionTask, hook: FunctionComputeHook) -> FunctionR
     :raises ParameterError: a name that FC cannot have.
     """
     return function_of(hook.settings, task.function_name, task.service_name, task.qualifier)
+
+
+def push_link(task: FunctionTask, hook: FunctionComputeHook, context: Context) -> None:
+    """Push the address of the function's page before anything else is done: a task that fails has the button too."""
+    try:
+        url = console_url(hook.settings, function_of_task(task, hook))
+    except FunctionComputeError:
+        url = ""  # whatever is wrong with the connection or a name is raised where it is needed
+    task.console_url = url
+    ti: Any = context.get("ti")
+    if url and ti is not None:
+        _compat.push_link(ti, XCOM_KEY, url)

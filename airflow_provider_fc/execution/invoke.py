@@ -29,10 +29,9 @@ from airflow_provider_fc.core.stopping import stop
 from airflow_provider_fc.core.submission import Started, TaskKey, look_up, start
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch_ids import watch
-from airflow_provider_fc.execution.common import function_of_task, hook_of
+from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
 from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of, wait_here
 from airflow_provider_fc.fields import DEFAULT_FIELDS
-from airflow_provider_fc.links import push_link
 from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
 
 if TYPE_CHECKING:
@@ -79,10 +78,10 @@ class InvokeExecution:
 
     def _execute(self, context: Context) -> dict[str, Any]:
         task = self.task
-        schedule = self._schedule(context) if task.wait_for_completion else None
         with hook_of(task) as hook:
+            push_link(task, hook, context)
+            schedule = self._schedule(context) if task.wait_for_completion else None
             function = function_of_task(task, hook)
-            push_link(context, hook.settings, function)
             started = self._start(hook, function, context)
             if schedule is None:
                 return self._submission(started)

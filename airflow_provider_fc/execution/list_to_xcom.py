@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.bounded import Bounds, Rows, collect
-from airflow_provider_fc.execution.common import function_of_task, hook_of
-from airflow_provider_fc.links import push_link
+from airflow_provider_fc.execution.common import hook_of, push_link
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 def execute(task: FunctionComputeListInvocationsOperator, context: Context) -> list[dict[str, Any]]:
     """List, push the summary, and return the rows."""
     with hook_of(task) as hook:
-        push_link(context, hook.settings, function_of_task(task, hook))
+        push_link(task, hook, context)
         result = _collect(task, hook)
     task.log.info("%d invocations listed%s", len(result.rows), ", more were there" if result.truncated else "")
     context["ti"].xcom_push(key="summary", value=result.summary())

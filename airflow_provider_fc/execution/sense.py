@@ -16,9 +16,8 @@ from airflow_provider_fc.core.explain import explain
 from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch_ids import watch
-from airflow_provider_fc.execution.common import function_of_task, hook_of
+from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
 from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of
-from airflow_provider_fc.links import push_link
 from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
 
 if TYPE_CHECKING:
@@ -125,8 +124,8 @@ class SensorExecution:
     def _start(self, hook: FunctionComputeHook, context: Context) -> Wait:
         """Check the parameters and set up the wait."""
         sensor = self.sensor
+        push_link(sensor, hook, context)
         batch = self._batch(hook)
-        push_link(context, hook.settings, batch.function)
         rescheduled_at = self._first_rescheduled_at(context)
         began_at = rescheduled_at or getattr(context.get("ti"), "start_date", None) or datetime.now(UTC)
         if sensor.timeout > _LONG_WAIT.total_seconds():

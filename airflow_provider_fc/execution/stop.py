@@ -12,9 +12,8 @@ from airflow_provider_fc.core.errors import InvocationsLostError, ParameterError
 from airflow_provider_fc.core.outcome import Kind
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch_ids import watch
-from airflow_provider_fc.execution.common import function_of_task, hook_of
+from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
 from airflow_provider_fc.execution.waiting import wait_here
-from airflow_provider_fc.links import push_link
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,11 +27,11 @@ _SHORTEST_PREFIX = 3
 
 def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> dict[str, list[str]]:
     """Stop what was asked for, and wait for its end where that is wanted."""
-    # Checked before anything is stopped.
-    poll_interval = parameters.interval("poll_interval", task.poll_interval)
-    timeout = parameters.seconds("timeout", task.timeout)
     with hook_of(task) as hook:
-        push_link(context, hook.settings, function_of_task(task, hook))
+        push_link(task, hook, context)
+        # Checked before anything is stopped.
+        poll_interval = parameters.interval("poll_interval", task.poll_interval)
+        timeout = parameters.seconds("timeout", task.timeout)
         results = hook.stop_invocations(
             task.function_name,
             _ids(task, hook),

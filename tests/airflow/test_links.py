@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +18,9 @@ from running import TaskInstance
 
 from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.console import console_url
+from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.settings import Auth, Settings
+from airflow_provider_fc.emulator.schema import Life
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.links import XCOM_KEY, FunctionComputeConsoleLink
 from airflow_provider_fc.operators import (
@@ -78,6 +88,8 @@ def test_the_account_of_the_international_site_has_its_own_console(function: dic
     assert found == f"https://fc.console.alibabacloud.com/cn-hangzhou/{path}"
 
 
+ADDRESS = "https://fcnext.console.aliyun.com/cn-hangzhou/functions/resize"
+
 OPERATORS = {
     FunctionComputeInvocationsSensor: {"invocation_id_prefix": "job-", "settle_seconds": 0},
     FunctionComputeListInvocationsOperator: {},
@@ -97,25 +109,128 @@ def test_every_operator_pushes_the_address_and_has_the_button(
 
         operator(task_id="task", function_name="resize", **parameters).execute({"ti": ti})
 
-    assert ti.xcoms[XCOM_KEY] == "https://fcnext.console.aliyun.com/cn-hangzhou/functions/resize"
+    assert ti.xcoms[XCOM_KEY] == ADDRESS
     assert [type(link) for link in operator.operator_extra_links] == [FunctionComputeConsoleLink]
 
 
-@pytest.mark.parametrize(("pushed", "link"), [("https://console", "https://console"), (None, "")])
-def test_the_button_shows_what_was_pushed_or_nothing(
-    monkeypatch: pytest.MonkeyPatch, pushed: str | None, link: str
+BROKEN = {
+    FunctionComputeInvocationsSensor: {"invocation_id_prefix": "job-", "on_empty": "perhaps"},
+    FunctionComputeListInvocationsOperator: {"order": "upwards"},
+    FunctionComputeInvokeOperator: {"timeout": "soon"},
+    FunctionComputeStopInvocationsOperator: {"timeout": "soon"},
+}
+
+
+@pytest.mark.parametrize(("operator", "parameters"), BROKEN.items())
+def test_a_task_that_fails_before_it_asks_anything_has_the_button_too(
+    connection: Callable[..., str], operator: Any, parameters: dict[str, Any]
 ) -> None:
-    from airflow_provider_fc import links
+    with FunctionComputeEmulator() as emulator:
+        connection(**emulator.connection)
+        ti = TaskInstance()
 
-    asked: list[dict[str, Any]] = []
+        with pytest.raises((ParameterError, ValueError)):
+            operator(task_id="task", function_name="resize", **parameters).execute({"ti": ti})
 
-    class Stored:
-        @staticmethod
-        def get_value(**kwargs: Any) -> str | None:
-            asked.append(kwargs)
-            return pushed
+    assert ti.xcoms[XCOM_KEY] == ADDRESS
 
-    monkeypatch.setattr(links, "XCom", Stored)
 
-    assert FunctionComputeConsoleLink().get_link(None, ti_key="ti-key") == link
-    assert asked == [{"key": XCOM_KEY, "ti_key": "ti-key"}]
+# In a process of its own, because Airflow takes the XCom backend from its environment when it is imported.
+SCRIPT = """
+import json, pendulum, sys
+from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_fc.links import FunctionComputeConsoleLink
+from airflow_provider_fc.operators import FunctionComputeInvokeOperator, FunctionComputeListInvocationsOperator
+from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
+
+with DAG("buttons", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")) as dag:
+    common = {"function_name": "resize", "poll_interval": 1}
+    FunctionComputeInvokeOperator(task_id="blocking", **common)
+    FunctionComputeInvokeOperator(task_id="deferred", deferrable=True, **common)
+    FunctionComputeInvokeOperator.partial(task_id="mapped", wait_for_completion=False, **common).expand(payload=[1, 2])
+    FunctionComputeInvokeOperator.partial(task_id="unrendered_mapped", **common).expand(payload=["{{ 1 / 0 }}"])
+    FunctionComputeListInvocationsOperator(task_id="unrendered", function_name="{{ 1 / 0 }}")
+    FunctionComputeListInvocationsOperator(task_id="unconnected", function_name="resize", fc_conn_id="nowhere")
+    FunctionComputeInvocationsSensor(
+        task_id="refused", function_name="resize", invocation_id_prefix="{{ '' }}", mode="reschedule", poke_interval=1
+    )
+dag.fileloc = __file__
+
+
+def link(ti):
+    '''Ask as Airflow's web server does.'''
+    try:
+        from airflow.serialization.definitions.operatorlink import XComOperatorLink
+    except ImportError:
+        return FunctionComputeConsoleLink().get_link(None, ti_key=ti.key)
+    button = FunctionComputeConsoleLink
+    return XComOperatorLink(name=button.name, xcom_key=button.xcom_key).get_link(None, ti_key=ti.key)
+
+
+if __name__ == "__main__":
+    found = {f"{ti.task_id}{ti.map_index}": [str(ti.state), link(ti)] for ti in dag.test().get_task_instances()}
+    with open(sys.argv[1], "w") as file:
+        json.dump(found, file)
+"""
+
+
+def while_running(process: subprocess.Popen[str]) -> set[str]:
+    """Read what the database holds for the button of the blocking task until the task has ended."""
+    database = Path(os.environ["AIRFLOW_HOME"], "airflow.db")
+    seen = set()
+    while process.poll() is None:
+        with closing(sqlite3.connect(database, timeout=30)) as connected:
+            states = connected.execute("SELECT state FROM task_instance WHERE task_id = 'blocking'").fetchall()
+            rows = connected.execute("SELECT value FROM xcom WHERE task_id = 'blocking' AND key = ?", [XCOM_KEY])
+            seen.update(json.loads(value) for [value] in rows)
+        if states == [("success",)]:
+            break
+        time.sleep(0.2)
+    return seen
+
+
+@pytest.mark.parametrize("backend", ["BaseXCom", "XComObjectStorageBackend"])
+def test_the_button_works_in_every_state_and_leaves_no_error_in_any_log(
+    tmp_path: Path, connection: Callable[..., str], dags_folder: Path, metadata_db: None, backend: str
+) -> None:
+    pytest.importorskip("airflow.providers.common.io")
+    file, result, storage = dags_folder / "buttons.py", tmp_path / "result.json", tmp_path / "storage"
+    file.write_text(SCRIPT, encoding="utf-8")
+    storage.mkdir()
+    environment = {
+        "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_PATH": storage.as_uri(),
+        "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": "0",
+        "AIRFLOW__CORE__XCOM_BACKEND": "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend",
+    }
+    with FunctionComputeEmulator() as emulator:
+        connection(**emulator.connection)
+        emulator.state.catalogue.lives["resize"] = Life(timeline=[[0, "Running"], [3, "Succeeded"]])
+
+        with (
+            (tmp_path / "log").open("w") as log,
+            subprocess.Popen(
+                ["timeout", "120", sys.executable, str(file), str(result)],
+                env={**os.environ, **(environment if backend != "BaseXCom" else {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as process,
+        ):
+            seen = while_running(process)
+
+    said = (tmp_path / "log").read_text(encoding="utf-8")
+    assert process.returncode == 0, said
+    assert seen == {ADDRESS}
+    assert json.loads(result.read_text(encoding="utf-8")) == {
+        "blocking-1": ["success", ADDRESS],
+        "deferred-1": ["success", ADDRESS],
+        "mapped0": ["success", ADDRESS],
+        "mapped1": ["success", ADDRESS],
+        "refused-1": ["failed", ADDRESS],
+        "unconnected-1": ["failed", ""],
+        "unrendered-1": ["failed", ""],
+        "unrendered_mapped0": ["failed", ""],
+    }
+    assert "XCom not found" not in said
+    assert "fc_console_url" not in "".join(path.read_text() for path in storage.rglob("*.json"))
