@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sized
 
 from airflow_provider_fc.emulator.errors import Refusal
 from airflow_provider_fc.emulator.invocations import STATUSES, Invocation
@@ -34,7 +34,7 @@ class Catalogue:
         for one in invocations:
             self._words |= {*one.script, *(moment.status for moment in one.moments)}
 
-    def check_function(self, function: str, invocations: Collection[str]) -> None:
+    def check_function(self, function: str, invocations: Sized) -> None:
         """Refuse a function that nobody registered and no invocation names."""
         if self._strict and function not in self._registered and not invocations:
             names = ", ".join(sorted(self._registered)) or "none"

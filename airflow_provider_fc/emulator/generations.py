@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -195,5 +196,9 @@ def find_route(method: str, path: str) -> Route:
     for (verb, operation), pattern in generation.routes.items():
         found = pattern.fullmatch(path)
         if verb == method and found:
-            return Route(generation, operation, {k: v for k, v in found.groupdict().items() if v is not None})
+            return Route(
+                generation,
+                operation,
+                {name: sys.intern(text) for name, text in found.groupdict().items() if text is not None},
+            )
     return Route(generation, None, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -90,13 +91,19 @@ class Invocation(msgspec.Struct, kw_only=True, gc=False):
         if not self.script:
             return False
         self.enter(self.script[0], now, reset_start=reset_start)
-        self.script = self.script[1:]
+        self.script = after_first(self.script)
         return True
 
     def forget_after(self, now: int) -> None:
         """Drop what was still to come: a stop rewrites the future."""
         self.script = ()
         self.moments = [moment for moment in self.moments if moment.at <= now]
+
+
+@lru_cache
+def after_first(statuses: tuple[str, ...]) -> tuple[str, ...]:
+    """Give all but the first status; invocations of one script share the tuple."""
+    return statuses[1:]
 
 
 class Event(msgspec.Struct, frozen=True, rename="camel", gc=False):

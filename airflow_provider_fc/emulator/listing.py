@@ -6,6 +6,7 @@ import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from itertools import count
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -86,17 +87,30 @@ class Row:
         return None if self.moment is None else self.moment.started or self.invocation.submitted
 
 
+_KEY = attrgetter("key")
+
+
 class Listing:
-    """Keeps the order between requests: what changed, and a heap of what will, so that a request costs little more
-    than its page."""
+    """Holds the invocations of a function, by id and in order.
+
+    It keeps the order between requests: what changed, and a heap of what will, so that a request costs little more
+    than its page.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
         self._touched: list[Row] = []
         self._to_come: list[tuple[int, int, Row]] = []
         self._tie = count()
-        self._order: list[tuple[int, str, Row]] | None = None
+        self._order: list[Row] | None = None
         self._time = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def get(self, id: str | None) -> Invocation | None:
+        row = self._rows.get(id) if id else None
+        return None if row is None else row.invocation
 
     def touch(self, invocation: Invocation) -> None:
         """Take note of an invocation that is new or has changed."""
@@ -105,7 +119,7 @@ class Listing:
             row = self._rows[invocation.id] = Row(invocation)
         self._touched.append(row)
 
-    def rows_at(self, time: int) -> list[tuple[int, str, Row]]:
+    def rows_at(self, time: int) -> list[Row]:
         """Put every visible row in ascending order, as everything was at ``time``."""
         if time < self._time:  # the clock or the list lag moved back: the past has to be read again
             self._to_come.clear()
@@ -116,14 +130,16 @@ class Listing:
         for row in self._touched:
             if row.update(time):
                 self._order = None
-            self._schedule(row.invocation, row)
+            self._schedule(row)
         self._touched.clear()
         if self._order is None:
-            self._order = sorted((*row.key, row) for row in self._rows.values() if row.moment is not None)
+            visible = (row for row in self._rows.values() if row.moment is not None)
+            self._order = sorted(visible, key=_KEY)
         return self._order
 
-    def _schedule(self, invocation: Invocation, row: Row) -> None:
+    def _schedule(self, row: Row) -> None:
         """Have the row read again when its next change has come."""
+        invocation = row.invocation
         times = [invocation.visible_from, invocation.visible_until or 0, *(one.at for one in invocation.moments)]
         if max(times) > self._time:
             following = min(time for time in times if time > self._time)
@@ -131,18 +147,18 @@ class Listing:
 
 
 def matching(
-    rows: list[tuple[int, str, Row]], query: Query, after: Position | None, lens: Lens | None = None
+    rows: list[Row], query: Query, after: Position | None, lens: Lens | None = None
 ) -> Iterator[tuple[Row, Moment]]:
     """Find the rows a query matches and what to show of them, beginning behind ``after``."""
     if query.order == "asc":
-        start = bisect_right(rows, after, key=_key) if after else 0
+        start = bisect_right(rows, after, key=_KEY) if after else 0
         indices = range(start, len(rows))
     else:
-        end = bisect_left(rows, after, key=_key) if after else len(rows)
+        end = bisect_left(rows, after, key=_KEY) if after else len(rows)
         indices = range(end - 1, -1, -1)
     status = None if lens else query.status
     for index in indices:
-        row = rows[index][2]
+        row = rows[index]
         moment = row.moment
         # The cheapest question first: a filter that finds nothing asks it of every row.
         if moment is None or (status is not None and status != moment.status) or not query.concerns(row.invocation):
@@ -150,7 +166,3 @@ def matching(
         shown = lens(row.invocation, moment, query.admits) if lens else moment
         if shown is not None and query.admits(shown):
             yield row, shown
-
-
-def _key(row: tuple[int, str, Row]) -> Position:
-    return Position(row[0], row[1])

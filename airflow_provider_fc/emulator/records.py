@@ -17,7 +17,7 @@ _HEADERS = (
 )
 
 
-class RequestRecord(msgspec.Struct, frozen=True):
+class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """A request the emulator has dealt with.
 
     :param operation: ``List``, ``Get``, ``Stop``, ``Invoke``, or ``""`` for a path the API does not have.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from airflow_provider_fc.emulator.invocations import Invocation
+from airflow_provider_fc.emulator.invocations import Invocation, after_first
 from airflow_provider_fc.emulator.schema import Life, ScriptedInvocation
 
 DEFAULT_STATUSES = ("Enqueued", "Running", "Succeeded")
@@ -47,7 +47,7 @@ def give_life(invocation: Invocation, life: Life, *, reset_start: bool) -> None:
         invocation.advance = "responses"
         statuses = tuple(life.statuses or DEFAULT_STATUSES)
         invocation.enter(statuses[0], invocation.submitted)
-        invocation.script = statuses[1:]
+        invocation.script = after_first(statuses)
 
 
 def words_of(lives: Iterable[Life]) -> set[str]:

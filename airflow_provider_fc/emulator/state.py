@@ -88,10 +88,10 @@ class FunctionComputeState:
             ]
             keys = {(one.service, one.function, one.id) for one in made}
             for one in made:
-                if len(keys) < len(made) or one.id in self._store.of(one.service, one.function):
+                if len(keys) < len(made) or self._store.of(one.service, one.function).get(one.id):
                     raise SchemaError(f"an invocation {one.id!r} of function {one.function!r} exists; choose other ids")
             self.catalogue.learn(scripts)
-            self._store.add(made)
+            self._store.keep(made)
             self.changed.notify_all()
         return [one.id for one in made]
 
@@ -151,7 +151,7 @@ class FunctionComputeState:
             self.catalogue.check_function(function, taken)
             if not recorded:
                 id = request_id
-            if id in taken:
+            if taken.get(id):
                 raise Refusal("InvocationAlreadyExists", f"an invocation with id {id!r} already exists")
             now = self.now
             invocation = Invocation(
@@ -171,7 +171,7 @@ class FunctionComputeState:
             else:
                 life = self.catalogue.lives.get(function) or Life()
                 give_life(invocation, life, reset_start=self.switches.reset_start_on_retry)
-            self._store.add([invocation])
+            self._store.keep([invocation])
             self.changed.notify_all()
             if invocation.advance == "worker":
                 self.jobs.put(invocation)
@@ -197,8 +197,8 @@ class FunctionComputeState:
         if self.switches.ignore_status_filter:
             query = msgspec.structs.replace(query, status=None)
         with self.lock:
-            self.catalogue.check_function(query.function, self._store.of(query.service, query.function))
-            listing = self._store.listing(query.service, query.function)
+            listing = self._store.of(query.service, query.function)
+            self.catalogue.check_function(query.function, listing)
             time_shown = self.now - int(self.switches.list_lag * 1000)
             found = matching(listing.rows_at(time_shown), query, after if isinstance(after, Position) else None, lens)
             skipped = after if isinstance(after, int) else 0
@@ -247,7 +247,7 @@ class FunctionComputeState:
 
     def touch(self, invocations: Collection[Invocation]) -> None:
         """Make a change to existing invocations known: to listings, to whoever waits, and to the journal."""
-        self._store.touch(invocations)
+        self._store.keep(invocations)
         self.changed.notify_all()
 
     def enter(self, invocation: Invocation, status: str, *, error: str = "") -> None:

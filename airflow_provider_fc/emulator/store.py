@@ -1,4 +1,4 @@
-"""Where the invocations are: by function and id, in listing order, and in the journal."""
+"""Where the invocations are: in the listings of their functions, and in the journal."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ class Journal(Protocol):
 
 
 class Store:
-    """Keeps its three views of the invocations in step."""
+    """Keeps listings and journal in step."""
 
     def __init__(self, journal: Journal | None) -> None:
         self._journal = journal
         # What leaves no record is kept apart, where nobody looks it up.
-        self._invocations: dict[tuple[str, str, bool], dict[str, Invocation]] = {}
         self._listings: dict[tuple[str, str, bool], Listing] = {}
 
     def load(self) -> list[Invocation]:
@@ -32,33 +31,20 @@ class Store:
         self._insert(loaded)
         return loaded
 
-    def of(self, service: str, function: str) -> dict[str, Invocation]:
-        """Give the invocations of a function by id."""
-        return self._invocations.get((service, function, True), {})
-
-    def listing(self, service: str, function: str) -> Listing:
+    def of(self, service: str, function: str) -> Listing:
+        """Give the recorded invocations of a function."""
         return self._listings.get((service, function, True)) or Listing()
 
-    def add(self, invocations: Collection[Invocation]) -> None:
-        self._save(invocations)  # first: what cannot be kept was not accepted
+    def keep(self, invocations: Collection[Invocation]) -> None:
+        """Take note of invocations that are new or have changed."""
+        if self._journal is not None and invocations:
+            self._journal.save(invocations)  # first: what cannot be kept was not accepted
         self._insert(invocations)
-
-    def touch(self, invocations: Collection[Invocation]) -> None:
-        """Take note that invocations have changed."""
-        for invocation in invocations:
-            self._listings[_key(invocation)].touch(invocation)
-        self._save(invocations)
 
     def _insert(self, invocations: Collection[Invocation]) -> None:
         for invocation in invocations:
-            key = _key(invocation)
-            self._invocations.setdefault(key, {})[invocation.id] = invocation
-            self._listings.setdefault(key, Listing()).touch(invocation)
-
-    def _save(self, invocations: Collection[Invocation]) -> None:
-        if self._journal is not None and invocations:
-            self._journal.save(invocations)
-
-
-def _key(invocation: Invocation) -> tuple[str, str, bool]:
-    return invocation.service, invocation.function, invocation.recorded
+            key = (invocation.service, invocation.function, invocation.recorded)
+            listing = self._listings.get(key)
+            if listing is None:
+                listing = self._listings[key] = Listing()
+            listing.touch(invocation)

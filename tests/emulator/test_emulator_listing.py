@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 
 import pytest
@@ -328,15 +329,16 @@ def test_an_id_of_another_qualifier_is_not_found(client, state):
     assert client("GET", f"{FC_2023}/job", qualifier="prod").status == 200
 
 
-def test_an_invocation_takes_less_than_three_quarters_of_a_kilobyte(state):
+def test_an_invocation_takes_less_than_650_bytes(state):
     """100,000 of them have to fit into a process of 150 MB, together with the server."""
     state.add([{"function": "resize", "id": "before", "statuses": ["Running"]}])
     tracemalloc.start()
     try:
         state.add([{"function": "resize", "id_template": "job-{index}", "count": 2000, "statuses": ["Running"]}])
         state.list_page(Query(service="", function="resize", order="asc"), limit=1)
+        gc.collect()  # also of what Python keeps for its next tuples
         kept, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
 
-    assert kept / 2000 < 750
+    assert kept / 2000 < 650

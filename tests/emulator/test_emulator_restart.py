@@ -82,7 +82,7 @@ def test_an_unfinished_callable_is_retried(restarted, history, status):
     before.submit("", "resize", id="a")
     with before.lock:
         for word in history[1:]:
-            before.enter(before._store.of("", "resize")["a"], word)
+            before.enter(before._store.of("", "resize").get("a"), word)
 
     assert statuses(restarted(functions=["resize"])) == {"a": status}
 
