@@ -52,7 +52,7 @@ def settings_from(conn: Connection, region_id: str | None = None) -> Settings:
     """
     conn_id = str(conn.conn_id)
     if conn.conn_type not in CONN_TYPES:
-        raise SettingsError(conn_id, [f"its type is {conn.conn_type!r}; use {' or '.join(CONN_TYPES)}"])
+        raise SettingsError(conn_id, [_wrong_type(conn.conn_type)])
     return Settings.from_connection(
         conn_id,
         conn_type=conn.conn_type,
@@ -63,6 +63,14 @@ def settings_from(conn: Connection, region_id: str | None = None) -> Settings:
         extra=_extra(conn_id, conn.extra),
         region_id=region_id,
     )
+
+
+def _wrong_type(conn_type: str | None) -> str:
+    if conn_type:
+        return f"its type is {conn_type!r}; use {' or '.join(CONN_TYPES)}"
+    # A URI's scheme cannot hold a _ (RFC 3986, 3.1): urlsplit finds none in alibaba_fc://, so Airflow gives no type.
+    written = " or ".join(f"{name.replace('_', '-')}://" for name in CONN_TYPES)
+    return f"it has no type; in a URI write {written} (with a - instead of the _), else conn_type {CONN_TYPES[0]}"
 
 
 def _extra(conn_id: str, text: str | None) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from yarl import URL
 from airflow_provider_fc.clients.credentials import CredentialsProvider, provider_for
 from airflow_provider_fc.clients.network import (
     outgoing_headers,
-    presentable,
     proxy_for,
     tls_context,
     total_timeout,
@@ -145,8 +144,10 @@ class AiohttpTransport:
                 body = await response.read()
         # aiohttp lets some of its parser's errors through, and ValueErrors about hosts and ports that cannot be.
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
-            raise transport_error(request, error) from presentable(request, error)
-        return HttpResponse(response.status, _headers(response), body)
+            failure = transport_error(request, error)
+        else:
+            return HttpResponse(response.status, _headers(response), body)
+        raise failure
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:

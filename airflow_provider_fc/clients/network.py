@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from urllib.request import getproxies
 
@@ -99,16 +100,43 @@ def total_timeout(settings: Settings, timeout: float | None) -> float:
     return longest if timeout is None else min(longest, timeout)
 
 
-_UNTRUSTED = (
-    "where a proxy or an authority of your own has signed it, name its CA bundle in extra.verify or in one of the "
-    f"variables {', '.join(CA_VARIABLES)}, for workers and triggerers; else check host and this machine's clock"
+# What the causes of a failure say; the first row that fits decides.
+_FAILURES: tuple[tuple[str, Callable[[BaseException], bool]], ...] = (
+    ("untrusted", lambda cause: isinstance(cause, ssl.SSLCertVerificationError)),
+    # ProxyError of urllib3 and requests, ClientProxyConnectionError of aiohttp.
+    ("proxy", lambda cause: "Proxy" in type(cause).__name__),
+    ("unknown host", lambda cause: isinstance(cause, (socket.gaierror, UnicodeError))),
+    ("nobody listens", lambda cause: isinstance(cause, ConnectionRefusedError)),
+    ("no TLS", lambda cause: isinstance(cause, ssl.SSLError)),
+    ("other", lambda cause: True),
 )
 
+ADVICE = {
+    "untrusted": (
+        "where a proxy or an authority of your own has signed it, name its CA bundle in extra.verify or in one of the "
+        f"variables {', '.join(CA_VARIABLES)}, for workers and triggerers; else check host and this machine's clock"
+    ),
+    "proxy": "the proxy did not take it: check extra.proxy, or the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY",
+    "unknown host": "there is no such host: check host, region_id and account_id",
+    "nobody listens": "nothing listens there: check host and its port, and that the server, or the emulator, runs",
+    "no TLS": (
+        "the server does not speak TLS as it should; if it speaks plain HTTP, as the emulator does, let host begin "
+        "with http://, since a host without a scheme is taken for https"
+    ),
+    "other": (
+        "check host, region_id, account_id, internal and proxy; an -internal endpoint answers only from inside its "
+        "region"
+    ),
+}
+"""What to do about a connection that gave no complete answer."""
 
-def transport_error(request: HttpRequest, error: Exception, *, untrusted: str = _UNTRUSTED) -> TransportError:
-    """Say who was asked for what, and the innermost reason: outer ones repeat URLs and addresses of objects.
 
-    :param untrusted: what to do about a certificate that is not accepted.
+def transport_error(request: HttpRequest, error: Exception, *, advice: Mapping[str, str] = ADVICE) -> TransportError:
+    """Say who was asked for what, the innermost reason (outer ones repeat URLs and addresses), and what to do about it.
+
+    Raise it outside of the ``except``: the tracebacks of the libraries would hide it, and may quote secrets.
+
+    :param advice: by kind of failure; none where it is missing.
     """
     reason = type(error).__name__
     causes = list(_causes(error))
@@ -116,15 +144,11 @@ def transport_error(request: HttpRequest, error: Exception, *, untrusted: str = 
         text = " ".join(str(cause).split()) or ("timed out" if isinstance(cause, TimeoutError) else "")
         if text:
             reason = f"{type(cause).__name__}: {text}"
+    failure = next(name for name, fits in _FAILURES if any(map(fits, causes)))
     told = f"{request.method} {request.origin}{request.path}: {redact_signed(request, reason)[:300]}"
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return CertificateError(f"{told} ({untrusted})")
-    return TransportError(told)
-
-
-def presentable(request: HttpRequest, error: Exception) -> Exception | None:
-    """The error as a cause to be shown, or ``None``: libraries quote what they cannot parse, also our own secrets."""
-    return error if all(redact_signed(request, text) == text for text in map(str, _causes(error))) else None
+    if failure in advice:
+        told += f" ({advice[failure]})"
+    return CertificateError(told) if failure == "untrusted" else TransportError(told)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

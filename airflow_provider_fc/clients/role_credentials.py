@@ -230,7 +230,8 @@ class _Place:
     def _unreachable(self, error: Exception) -> TransportError:
         cause = error.__context__ if isinstance(error.__context__, Exception) else error
         request = HttpRequest(self.name, self._origin or "what it refers to", "")
-        told = transport_error(request, cause, untrusted="add its authority with the variable SSL_CERT_FILE")
+        advice = {"untrusted": "add its authority with the variable SSL_CERT_FILE"}
+        told = transport_error(request, cause, advice=advice)
         return told if "?" not in str(told) else TransportError(f"{self.name}: no answer")
 
     def _refusal(self, status: int, answer: str) -> FunctionComputeError:

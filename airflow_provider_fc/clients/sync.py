@@ -22,7 +22,6 @@ from airflow_provider_fc.clients.deadline import TimedHTTPConnection, TimedHTTPS
 from airflow_provider_fc.clients.network import (
     ca_bundle,
     outgoing_headers,
-    presentable,
     proxy_for,
     tls_context,
     total_timeout,
@@ -89,10 +88,11 @@ class RequestsTransport:
                 body = response.content
         # requests lets some of urllib3's errors through, and ValueErrors about hosts and ports that cannot be.
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
-            raise transport_error(request, error) from presentable(request, error)
-        return HttpResponse(
-            response.status_code, {name.lower(): value for name, value in response.headers.items()}, body
-        )
+            failure = transport_error(request, error)
+        else:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            return HttpResponse(response.status_code, headers, body)
+        raise failure
 
     def _prepare(self, request: HttpRequest) -> requests.PreparedRequest:
         # Filled by hand: requests' own way of preparing would rewrite the bytes that are signed.

@@ -85,7 +85,7 @@ class ResultTooLargeError(FunctionComputeError):
 
 
 class TransportError(FunctionComputeError):
-    """No complete answer arrived. The cause is the HTTP library's own error."""
+    """No complete answer arrived; the text ends with what to do about it."""
 
     transient = True
 

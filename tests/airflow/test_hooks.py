@@ -302,6 +302,16 @@ def test_a_connection_gives_the_same_settings_however_it_is_written(form: str, m
     assert expected.auth.access_key_secret == "s/e+c="
 
 
+@pytest.mark.parametrize("scheme", ["alibaba_fc", "alibaba_cloud"])
+def test_a_uri_with_an_underscore_in_its_scheme_is_told_how_to_be_written(
+    scheme: str, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FC_DEFAULT", f"{scheme}://id:secret@/?region_id=cn-hangzhou")
+
+    with pytest.raises(SettingsError, match=r"it has no type; in a URI write alibaba-fc:// or alibaba-cloud://"):
+        call("list_invocations", "resize")
+
+
 @pytest.mark.parametrize("host", ["http://127.0.0.1:{port}", "127.0.0.1:{port}", "http://127.0.0.1:{port}/"])
 def test_a_host_is_an_endpoint_with_or_without_scheme(
     emulator: FunctionComputeEmulator, connection: Callable[..., str], call: Callable[..., Any], host: str

@@ -30,7 +30,7 @@ from clients.wire_server import Connection, Received, answer, close, drip, raw, 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from airflow_provider_fc.clients.network import CA_VARIABLES, proxy_for
+from airflow_provider_fc.clients.network import ADVICE, CA_VARIABLES, proxy_for
 from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.errors import CertificateError, SettingsError, TransportError, UnavailableError
 from airflow_provider_fc.core.flow import call
@@ -437,7 +437,7 @@ def test_a_proxy_that_refuses_the_tunnel_is_a_transport_error(connect, serve, re
     with pytest.raises(TransportError, match=str(status)) as caught:
         client.exchange(request)
 
-    explains(caught.value, request)
+    explains(caught.value, request, advice="proxy")
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "ftp://127.0.0.1:1", "http://", "http://127.0.0.1:99999"])
@@ -542,16 +542,21 @@ def test_a_broken_answer_does_not_poison_the_next_one(connect, serve):
 # --- no complete answer -----------------------------------------------------------------------------------------------
 
 
-def explains(error: TransportError, request: HttpRequest, *, transient: bool = True) -> None:
-    """The error says what was asked of whom and what happened, in one line and without a secret."""
+def explains(error: TransportError, request: HttpRequest, *, transient: bool = True, advice: str | None = None) -> None:
+    """The error says what was asked of whom, what happened and what to do, in one line and without a secret.
+
+    :param advice: the kind of it that is expected.
+    """
+    assert str(error).endswith(tuple(f"({ADVICE[kind]})" for kind in ([advice] if advice else ADVICE)))
     text = str(error)
     assert text.startswith(f"{request.method} {request.origin}{request.path}: ")
     assert len(text.rpartition(": ")[2]) > 3
-    assert len(text) < 700
+    assert len(text) < 900
     assert "\n" not in text
     assert " at 0x" not in text
     assert error.transient is transient
-    assert isinstance(error.__cause__, Exception)
+    assert error.__cause__ is None
+    assert error.__context__ is None
     everything = text + repr(error) + "".join(traceback.format_exception(error))
     assert [secret for secret in secrets_of(request) if secret in everything] == []
 
@@ -646,7 +651,7 @@ def test_a_refused_connection_is_a_transport_error(connect):
         with pytest.raises(TransportError, match=r"refused|Connect call failed") as caught:
             connect(origin).exchange(request)
 
-    explains(caught.value, request)
+    explains(caught.value, request, advice="nobody listens")
 
 
 def test_a_name_that_nobody_knows_is_a_transport_error(connect, resolve):
@@ -655,7 +660,7 @@ def test_a_name_that_nobody_knows_is_a_transport_error(connect, resolve):
     with pytest.raises(TransportError, match="Name or service not known") as caught:
         connect(FAR).exchange(request)
 
-    explains(caught.value, request)
+    explains(caught.value, request, advice="unknown host")
 
 
 @pytest.mark.parametrize("host", ["fc..invalid", f"{'a' * 64}.invalid", "127.0.0.1:99999"])
@@ -677,7 +682,7 @@ def test_a_proxy_that_is_not_there_is_a_transport_error_that_does_not_name_its_p
         with pytest.raises(TransportError) as caught:
             client.exchange(request)
 
-    explains(caught.value, request)
+    explains(caught.value, request, advice="proxy")
 
 
 def test_https_to_a_server_that_speaks_http_is_a_transport_error(connect, serve):
@@ -687,7 +692,7 @@ def test_https_to_a_server_that_speaks_http_is_a_transport_error(connect, serve)
     with pytest.raises(TransportError, match=r"SSL|TLS|WRONG_VERSION") as caught:
         connect(request.origin, connect_timeout=2).exchange(request)
 
-    explains(caught.value, request)
+    explains(caught.value, request, advice="no TLS")
     assert server.requests == []
 
 

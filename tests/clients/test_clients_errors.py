@@ -114,4 +114,4 @@ def test_an_error_of_the_libraries_becomes_ours(seam, kind, server, authority, m
     finally:
         client.close()
 
-    assert isinstance(caught.value.__cause__, Exception)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)  # one exception, one traceback
