@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             account_id=options.account_id,
             retries=options.retries,
             workers=options.workers,
-            on_request=_log if options.log_requests else None,
+            on_request=log if options.log_requests else None,
         )
     except (OSError, ValueError, SyntaxError) as error:
         print(f"cannot start: {_explain(error, options)}", file=sys.stderr)
@@ -96,7 +96,7 @@ def _explain(error: Exception, options: argparse.Namespace) -> str:
     return str(error)
 
 
-def _log(record: RequestRecord) -> None:
+def log(record: RequestRecord) -> None:
     """Print a record, which holds no secret and no payload."""
     parameters = " ".join(f"{name}={value}" for name, value in record.parameters.items())
     asked = f"{record.operation or 'unknown'} {record.generation} {parameters}"

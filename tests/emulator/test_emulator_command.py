@@ -18,7 +18,7 @@ from emulator import emulator_functions
 from emulator.wire import send
 
 from airflow_provider_fc.core.signing import Credentials
-from airflow_provider_fc.emulator.__main__ import main
+from airflow_provider_fc.emulator.__main__ import log, main
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
 LIST = "/2023-03-30/functions/{}/async-tasks"
@@ -160,15 +160,13 @@ def test_requests_are_logged_on_demand_without_secrets_and_payloads(talk):
     assert (code, "canary" in log) == (0, False)
 
 
-def test_the_faults_of_a_scenario_are_at_work_and_in_the_log(talk, tmp_path):
-    scenario = tmp_path / "scenario.json"
-    scenario.write_text(json.dumps({"faults": [{"action": "status", "status": 503, "name": "blip", "times": 1}]}))
-    with running("--scenario", str(scenario), "--log-requests") as process:
-        client = talk(process)
-        assert [client("GET", LIST.format("resize")).status for _ in range(2)] == [503, 200]
-        process.send_signal(signal.SIGTERM)
-        first, second = ended(process)[1].splitlines()
+def test_the_faults_of_a_scenario_are_at_work_and_in_the_log(client, clock, capsys):
+    fault = {"action": "status", "status": 503, "name": "blip", "times": 1}
+    with FunctionComputeEmulator(scenario={"faults": [fault]}, clock=clock, on_request=log) as emulator:
+        remote = replace(client, origin=emulator.endpoint, send=send)
+        assert [remote("GET", LIST.format("resize")).status for _ in range(2)] == [503, 200]
 
+    first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("List 2023-03-30 function=resize -> 503 ServiceUnavailable ")
     assert first.endswith(" faults: blip")
     assert "faults" not in second

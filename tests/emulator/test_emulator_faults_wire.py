@@ -291,7 +291,7 @@ class TestOurClients:
     @pytest.mark.parametrize("rule", BLIPS, ids=lambda rule: f"{rule['action']}-{rule.get('status', '')}")
     def test_a_blip_in_the_middle_of_a_walk_costs_one_repetition(self, emulator, run, rule):
         emulator.add_faults([{**rule, "first": 2, "last": 2}])
-        settings = {"connect_timeout": 2, "read_timeout": 1} if rule["action"] in self.SLOW else {}
+        settings = {"connect_timeout": 2, "read_timeout": 0.5} if rule["action"] in self.SLOW else {}
 
         ids = run(self.walk, **settings)
 
