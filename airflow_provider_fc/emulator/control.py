@@ -47,6 +47,8 @@ class ControlPaths:
         if act is None:
             paths = ", ".join(f"{method} {PREFIX}{path}" for method, path in self._routes)
             return _json(404, {"error": f"no {request.method} {request.path}; there are {paths}"})
+        if request.body and request.method != "POST":  # to delete one of several, for example, is not possible
+            return _json(400, {"error": f"{request.method} {request.path} concerns everything and takes no body"})
         try:
             body = act(request.body)
         except SchemaError as error:

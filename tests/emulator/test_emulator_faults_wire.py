@@ -43,7 +43,8 @@ def remote(client, clock, emulator):
 @pytest.fixture
 def control(remote):
     def run(method: str, body: object = None):
-        request = replace(remote.request(method, "/_emulator/faults", {}), body=msgspec.json.encode(body))
+        sent = b"" if body is None else msgspec.json.encode(body)
+        request = replace(remote.request(method, "/_emulator/faults", {}), body=sent)
         response = send(request)
         return response.status, msgspec.json.decode(response.body) if response.body else None
 
