@@ -15,6 +15,7 @@ from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE, RECORDS_ARE_KEPT
 from airflow_provider_fc.core.operations import GetInvocation, ListInvocations
 from airflow_provider_fc.core.outcome import MAX_LISTED_FAILURES, Failure, Kind, Outcome, Summary
+from airflow_provider_fc.core.task_mode import expect_record
 from airflow_provider_fc.core.watch import LOST_AFTER, PrefixWatch, Watch
 
 FEW = 5
@@ -33,6 +34,7 @@ class IdsWatch(Watch):
         self._live: dict[str, Invocation] = {}
         self._absent: dict[str, None] = {}
         self._missing_since: dict[str, datetime] = {}
+        self._record_expected = False
 
     @property
     def _prefix(self) -> str | None:
@@ -142,6 +144,7 @@ class IdsWatch(Watch):
                 f"or was removed"
             )
             return Outcome(Kind.LOST, reason, summary)
+        yield from self._expect_record(context)
         if self._never_visible(context.now()):
             reason = (
                 f"{next(iter(self._absent))} was accepted, but there is no record of it: the function is not in "
@@ -159,6 +162,13 @@ class IdsWatch(Watch):
             if context.now() - since >= LOST_AFTER and not (yield from self._get(invocation_id, context)):
                 return invocation_id
         return None
+
+    def _expect_record(self, context: Context) -> Flow[None]:
+        """Find out, once, whether what was submitted just now and cannot be seen ever will be."""
+        if self._record_expected or not self._absent or self.batch.visible_within is None:
+            return
+        yield from expect_record(self.batch.function, next(iter(self._absent)), context)
+        self._record_expected = True
 
     def _never_visible(self, now: datetime) -> bool:
         grace = self.batch.visible_within

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import TaskInstance, fire
 
-from airflow_provider_fc.core import wait
+from airflow_provider_fc.core import task_mode, wait
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -255,6 +255,21 @@ def test_an_invocation_that_ran_synchronously_fails_the_task_for_good(
     assert executed(emulator) == 1
     assert caught.value.__suppress_context__  # one traceback
     assert emulator.requests[-1].operation == "Invoke"  # nothing was waited for
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("service", [{}, {"service_name": "media"}], ids=["FC 3.0", "FC 2.0"])
+def test_an_invocation_that_leaves_no_record_fails_the_task_for_good(
+    emulator: FunctionComputeEmulator, service: dict[str, Any], mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(task_mode, "_LAG_SECONDS", 0.0)
+    emulator.set_switches(task_mode_off=["resize"])
+
+    with pytest.raises(AirflowFailException, match=r"not in asynchronous task mode.*No retry follows") as caught:
+        run(operator(**service, **MODES[mode]), try_number=1)
+
+    assert executed(emulator) == 1
+    assert caught.value.__suppress_context__
 
 
 # The id

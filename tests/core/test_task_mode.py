@@ -13,7 +13,10 @@ from airflow_provider_fc.core.calls import invoke_operation, submit
 from airflow_provider_fc.core.errors import MalformedBodyError, NoRecordError, NotFoundError, TransportError
 from airflow_provider_fc.core.flow import call
 from airflow_provider_fc.core.http import HttpResponse
+from airflow_provider_fc.core.outcome import Kind
 from airflow_provider_fc.core.task_mode import GetTaskMode, expect_record, keeps_records
+from airflow_provider_fc.core.wait import Wait
+from airflow_provider_fc.emulator.schema import Life
 
 OLD = function_ref("resize", "media", "prod")
 MIDDLE = function_ref("resize", "media", "prod", api_version="2021-04-06")
@@ -178,3 +181,83 @@ def test_a_signed_request_for_it_is_accepted_in_every_generation() -> None:
     world = World()
 
     assert [world.run(call(GetTaskMode(function), world.context)) for function in (OLD, MIDDLE, NEW)] == [True] * 3
+
+
+# In a wait for what was submitted just now
+
+LATE = 300.0
+
+
+def wait_for_it(world: World, poll_interval: float) -> tuple[Wait, float]:
+    """A wait for an invocation that was accepted, and when it began."""
+    world.run(submit(invoke_operation(NEW_OF_WORLD, b"{}", invocation_id="job-1"), world.context))
+    wait = world.wait(invocation_ids=["job-1"], visible_within=LATE, poll_interval=poll_interval, timeout=7200)
+    return wait, world.clock.timestamp()
+
+
+NEW_OF_WORLD = function_ref("resize")
+
+
+def asked(world: World) -> int:
+    return [record.operation for record in world.app.requests].count("Config")
+
+
+@pytest.mark.parametrize("unconfigured", [True, False])
+@pytest.mark.parametrize("poll_interval", [1.0, 30.0, 3600.0])
+def test_a_wait_finds_out_within_two_minutes_that_task_mode_is_off(poll_interval: float, unconfigured: bool) -> None:
+    world = World()
+    world.state.set_switches(task_mode_off=["resize"], unconfigured=unconfigured)
+    wait, began = wait_for_it(world, poll_interval)
+
+    with pytest.raises(NoRecordError, match=r"not in asynchronous task mode.*PutAsyncInvokeConfig"):
+        world.run(wait.run(world.context))
+
+    assert world.clock.timestamp() - began < 120
+    assert asked(world) == 1
+
+
+def test_without_the_permission_a_wait_goes_on_until_a_record_is_overdue() -> None:
+    world = World()
+    world.state.set_switches(task_mode_off=["resize"])
+    world.app.add_faults([{"action": "status", "operation": "Config", "status": 403, "code": "AccessDenied"}])
+    wait, began = wait_for_it(world, 30.0)
+
+    outcome = world.run(wait.run(world.context))
+
+    assert outcome.kind is Kind.LOST
+    assert LATE < world.clock.timestamp() - began < LATE + 120
+    assert asked(world) == 1
+
+
+def test_a_record_that_is_late_is_waited_for_where_task_mode_is_on() -> None:
+    world = World()
+    world.app.add_faults([{"action": "appears_late", "seconds": 100}])
+    world.state.catalogue.lives["resize"] = Life(statuses=["Running", "Succeeded"])
+    wait, _ = wait_for_it(world, 10.0)
+
+    outcome = world.run(wait.run(world.context))
+
+    assert outcome.kind is Kind.SUCCESS
+    assert asked(world) == 1
+
+
+def test_what_is_seen_at_once_costs_no_question() -> None:
+    world = World()
+    world.state.catalogue.lives["resize"] = Life(statuses=["Running", "Succeeded"])
+    wait, _ = wait_for_it(world, 10.0)
+
+    assert world.run(wait.run(world.context)).kind is Kind.SUCCESS
+    assert asked(world) == 0
+
+
+def test_a_question_that_could_not_be_followed_up_is_asked_again() -> None:
+    world = World()
+    world.state.set_switches(task_mode_off=["resize"])
+    wait, _ = wait_for_it(world, 10.0)
+    # The poll's own Get finds nothing; the one that follows up fails until it is given up.
+    world.app.add_faults([{"action": "status", "operation": "Get", "status": 503, "first": 2, "last": 9}])
+
+    with pytest.raises(NoRecordError):
+        world.run(wait.run(world.context))
+
+    assert asked(world) > 1
