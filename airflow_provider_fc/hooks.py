@@ -7,8 +7,12 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, closing
+from contextvars import copy_context
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,14 +27,14 @@ from airflow_provider_fc.core.errors import (
     ParameterError,
     SettingsError,
 )
-from airflow_provider_fc.core.flow import call
+from airflow_provider_fc.core.flow import Context, call
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
-from airflow_provider_fc.core.operations import StopInvocation
+from airflow_provider_fc.core.operations import ListInvocations, StopInvocation
 from airflow_provider_fc.core.parameters import is_absent, text, whole_number
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials
-from airflow_provider_fc.core.stopping import STOP_RESULTS, stop, stop_unfinished
+from airflow_provider_fc.core.stopping import by_stop_result, concurrency, stop, stop_operations, stop_unfinished
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
@@ -153,6 +157,9 @@ class FunctionComputeHook(_ConnectionHook):
 
     @cached_property
     def client(self) -> SyncClient:
+        return self._new_client()
+
+    def _new_client(self) -> SyncClient:
         from airflow_provider_fc.clients.sync import SyncClient
 
         return SyncClient(self.settings, announce=_mask)
@@ -199,9 +206,12 @@ class FunctionComputeHook(_ConnectionHook):
         :param page_size: invocations per request, 1 to 100.
         :param limit: stop after so many.
         """
-        most = whole_number("limit", limit, at_least=0, at_most=sys.maxsize)
-        query = calls.list_query(
-            calls.function_of(self.settings, function_name, service_name, qualifier),
+        listing, most = _listing(
+            self.client.context,
+            function_name,
+            service_name,
+            qualifier,
+            limit,
             invocation_id_prefix=invocation_id_prefix,
             statuses=statuses,
             started_after=started_after,
@@ -209,9 +219,8 @@ class FunctionComputeHook(_ConnectionHook):
             order=order,
             include_payload=include_payload,
             page_size=page_size,
-            limit=most,
         )
-        return islice(self.client.items(Listing(query, self.client.context)), most)
+        return islice(chain.from_iterable(self.client.pages(listing)), most)
 
     def get_invocation(
         self,
@@ -261,20 +270,33 @@ class FunctionComputeHook(_ConnectionHook):
         :raises FunctionComputeError: the first refusal, when all the others have been tried; the log says what became
             of them.
         """
-        from airflow_provider_fc.clients.aio import AsyncClient
-
         function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        operations = calls.stop_operations(function, invocation_ids)
-        concurrency = calls.concurrency(max_concurrency)
+        operations = stop_operations(function, invocation_ids)
+        threads = min(concurrency(max_concurrency), len(operations))
+        if threads < 2:
+            return by_stop_result(operations, [_attempt_to_stop(self.client, operation) for operation in operations])
+        return by_stop_result(operations, self._stop_on_threads(operations, threads))
 
-        async def announce(credentials: Credentials) -> None:
-            _mask(credentials)
+    def _stop_on_threads(self, operations: Sequence[StopInvocation], threads: int) -> list[str | FunctionComputeError]:
+        """Stop with as many clients as threads; each is used by one thread at a time."""
+        clients: SimpleQueue[SyncClient] = SimpleQueue()
 
-        async def stop_all() -> list[str | BaseException]:
-            async with AsyncClient(self.settings, announce=announce) as client:
-                return await _stop_all(client, operations, concurrency)
+        def attempt(operation: StopInvocation) -> str | FunctionComputeError:
+            client = clients.get()
+            try:
+                return _attempt_to_stop(client, operation)
+            finally:
+                clients.put(client)
 
-        return _by_result(operations, asyncio.run(stop_all()))
+        with ExitStack() as stack:
+            for _ in range(threads):
+                clients.put(stack.enter_context(closing(self._new_client())))
+            pool = stack.enter_context(ThreadPoolExecutor(threads, "fc-stop"))
+            # A kill of the task must not wait for those not yet begun.
+            stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            # In the caller's context, by which Airflow knows to whose log a line belongs.
+            futures = [pool.submit(copy_context().run, attempt, operation) for operation in operations]
+            return [future.result() for future in futures]
 
     def invoke(
         self,
@@ -310,32 +332,21 @@ class FunctionComputeHook(_ConnectionHook):
             self.close()
 
 
-async def _stop_all(
-    client: AsyncClient, operations: Sequence[StopInvocation], concurrency: int
-) -> list[str | BaseException]:
-    busy = asyncio.Semaphore(concurrency)
+def _listing(
+    context: Context, function_name: object, service_name: object, qualifier: object, limit: object, **filters: object
+) -> tuple[Listing, int | None]:
+    """What both hooks list, and how many of it they show."""
+    most = whole_number("limit", limit, at_least=0, at_most=sys.maxsize)
+    function = calls.function_of(context.settings, function_name, service_name, qualifier)
+    return Listing(ListInvocations.from_parameters(function, limit=most, **filters), context), most
 
-    async def one(operation: StopInvocation) -> str:
-        async with busy:
-            return await client.run(stop(operation, client.context))
 
+def _attempt_to_stop(client: SyncClient, operation: StopInvocation) -> str | FunctionComputeError:
     # One that fails does not keep the others from being stopped.
-    return await asyncio.gather(*map(one, operations), return_exceptions=True)
-
-
-def _by_result(operations: Sequence[StopInvocation], results: Sequence[str | BaseException]) -> dict[str, list[str]]:
-    """What became of each, by kind; the first error is raised."""
-    ids: dict[str, list[str]] = {result: [] for result in STOP_RESULTS}
-    errors = []
-    for operation, result in zip(operations, results, strict=True):
-        if isinstance(result, BaseException):
-            errors.append(result)
-        else:
-            ids[result].append(operation.invocation_id)
-    if errors:
-        log.warning("%d could not be stopped; of the others: %s", len(errors), ids)
-        raise errors[0]
-    return ids
+    try:
+        return client.run(stop(operation, client.context))
+    except FunctionComputeError as error:
+        return error
 
 
 async def _read_connection(conn_id: str) -> Connection:
@@ -371,9 +382,10 @@ _rereads = _Rereads()
 
 
 class FunctionComputeAsyncHook(_ConnectionHook):
-    """The same on an event loop, for triggers. Use it as ``async with``; nothing in it blocks the loop.
+    """The same on an event loop, for triggers; nothing in it blocks the loop.
 
-    The connection pool is shared by all hooks with equal settings on the same loop.
+    Use it as ``async with`` for more than a call or two: then it keeps its connections to the server, in a pool shared
+    by all hooks with equal settings on the same loop. Otherwise each call opens some and closes them again.
 
     :param reread: the connection is read to see whether it has changed. One read a minute serves all such hooks on it,
         so what this one sees may be a minute old: :attr:`read_at` tells.
@@ -395,23 +407,42 @@ class FunctionComputeAsyncHook(_ConnectionHook):
 
     @cached_property
     def settings(self) -> Settings:
-        """The connection, read when the hook is entered."""
+        """The connection, read once: when the hook is entered, or with its first call."""
         raise RuntimeError("the connection has not been read; use `async with FunctionComputeAsyncHook(...) as hook`")
 
-    async def __aenter__(self) -> FunctionComputeAsyncHook:
-        from airflow_provider_fc.clients.aio import AsyncClient
+    client: AsyncClient
+    """There is one while the hook is entered."""
 
+    async def __aenter__(self) -> FunctionComputeAsyncHook:
+        self.client = await self._new_client(await self._read()).__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        client: AsyncClient = self.__dict__.pop("client")
+        await client.__aexit__(*exc_info)
+
+    async def _read(self) -> Settings:
         if self.reread:
             conn, self.read_at = await _rereads.read(self._conn_id())
         else:
             self.read_at = asyncio.get_running_loop().time()
             conn = await _read_connection(self._conn_id())
         self.settings = settings_from(conn, self.region_id)
-        self.client: AsyncClient = await AsyncClient(self.settings, announce=_amask).__aenter__()
-        return self
+        return self.settings
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.client.__aexit__(*exc_info)
+    def _new_client(self, settings: Settings) -> AsyncClient:
+        from airflow_provider_fc.clients.aio import AsyncClient
+
+        return AsyncClient(settings, announce=_amask)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncClient]:
+        """Lend the client of ``async with``, or one for this call alone."""
+        if "client" in self.__dict__:
+            yield self.client
+            return
+        async with self._new_client(self.__dict__.get("settings") or await self._read()) as client:
+            yield client
 
     async def list_invocations(
         self,
@@ -429,26 +460,30 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         limit: int | None = None,
     ) -> AsyncIterator[Invocation]:
         """See :meth:`FunctionComputeHook.list_invocations`."""
-        most = whole_number("limit", limit, at_least=0, at_most=sys.maxsize)
-        query = calls.list_query(
-            calls.function_of(self.settings, function_name, service_name, qualifier),
-            invocation_id_prefix=invocation_id_prefix,
-            statuses=statuses,
-            started_after=started_after,
-            started_before=started_before,
-            order=order,
-            include_payload=include_payload,
-            page_size=page_size,
-            limit=most,
-        )
-        count = 0
-        if most == 0:
-            return
-        async for item in self.client.items(Listing(query, self.client.context)):
-            yield item
-            count += 1
-            if count == most:
+        async with self._connected() as client:
+            listing, most = _listing(
+                client.context,
+                function_name,
+                service_name,
+                qualifier,
+                limit,
+                invocation_id_prefix=invocation_id_prefix,
+                statuses=statuses,
+                started_after=started_after,
+                started_before=started_before,
+                order=order,
+                include_payload=include_payload,
+                page_size=page_size,
+            )
+            if most == 0:
                 return
+            count = 0
+            async for items in client.pages(listing):
+                for item in items:
+                    yield item
+                    count += 1
+                    if count == most:
+                        return
 
     async def get_invocation(
         self,
@@ -459,8 +494,9 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         qualifier: str | None = None,
     ) -> Invocation:
         """See :meth:`FunctionComputeHook.get_invocation`."""
-        function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        return await self.client.run(call(calls.get_operation(function, invocation_id), self.client.context))
+        async with self._connected() as client:
+            function = calls.function_of(client.context.settings, function_name, service_name, qualifier)
+            return await client.run(call(calls.get_operation(function, invocation_id), client.context))
 
     async def stop_invocation(
         self,
@@ -471,8 +507,9 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         qualifier: str | None = None,
     ) -> None:
         """See :meth:`FunctionComputeHook.stop_invocation`."""
-        function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        await self.client.run(stop_unfinished(calls.stop_operation(function, invocation_id), self.client.context))
+        async with self._connected() as client:
+            function = calls.function_of(client.context.settings, function_name, service_name, qualifier)
+            await client.run(stop_unfinished(calls.stop_operation(function, invocation_id), client.context))
 
     async def stop_invocations(
         self,
@@ -484,10 +521,19 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         max_concurrency: int = 10,
     ) -> dict[str, list[str]]:
         """See :meth:`FunctionComputeHook.stop_invocations`."""
-        function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        operations = calls.stop_operations(function, invocation_ids)
-        results = await _stop_all(self.client, operations, calls.concurrency(max_concurrency))
-        return _by_result(operations, results)
+        async with self._connected() as client:
+            function = calls.function_of(client.context.settings, function_name, service_name, qualifier)
+            operations = stop_operations(function, invocation_ids)
+            busy = asyncio.Semaphore(concurrency(max_concurrency))
+
+            async def attempt(operation: StopInvocation) -> str | FunctionComputeError:
+                async with busy:
+                    try:
+                        return await client.run(stop(operation, client.context))
+                    except FunctionComputeError as error:
+                        return error
+
+            return by_stop_result(operations, await asyncio.gather(*map(attempt, operations)))
 
     async def invoke(
         self,
@@ -500,10 +546,15 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         qualifier: str | None = None,
     ) -> str:
         """See :meth:`FunctionComputeHook.invoke`."""
-        function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        operation = calls.invoke_operation(function, payload, invocation_id=invocation_id, delay=delay)
-        return (await self.client.run(calls.submit(operation, self.client.context))).invocation_id
+        async with self._connected() as client:
+            function = calls.function_of(client.context.settings, function_name, service_name, qualifier)
+            operation = calls.invoke_operation(function, payload, invocation_id=invocation_id, delay=delay)
+            return (await client.run(calls.submit(operation, client.context))).invocation_id
 
     async def test_connection(self) -> tuple[bool, str]:
         """See :meth:`FunctionComputeHook.test_connection`."""
-        return await self.client.run(connection_test.check(self.client.context))
+        try:
+            async with self._connected() as client:
+                return await client.run(connection_test.check(client.context))
+        except FunctionComputeError as error:  # the connection is no Function Compute connection
+            return False, str(error)

@@ -231,8 +231,7 @@ class AsyncClient:
             self._announced = credentials
         return credentials
 
-    async def items(self, listing: Listing) -> AsyncIterator[Invocation]:
-        """A listing's items, fetched as they are asked for."""
+    async def pages(self, listing: Listing) -> AsyncIterator[list[Invocation]]:
+        """Yield a listing's items, page by page, fetched as they are asked for."""
         while not listing.done:
-            for item in await self.run(listing.next_items()):
-                yield item
+            yield await self.run(listing.next_items())

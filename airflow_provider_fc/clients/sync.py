@@ -160,10 +160,10 @@ class SyncClient:
             self._announced = credentials
         return credentials
 
-    def items(self, listing: Listing) -> Iterator[Invocation]:
-        """A listing's items, fetched as they are asked for."""
+    def pages(self, listing: Listing) -> Iterator[list[Invocation]]:
+        """Yield a listing's items, page by page, fetched as they are asked for."""
         while not listing.done:
-            yield from self.run(listing.next_items())
+            yield self.run(listing.next_items())
 
     def close(self) -> None:
         self._transport.close()

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import get_args
 from uuid import uuid4
 
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef, function_ref
 from airflow_provider_fc.core.errors import AlreadyExistsError, ParameterError
 from airflow_provider_fc.core.flow import Context, Flow, call
-from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
-from airflow_provider_fc.core.listing import Query
 from airflow_provider_fc.core.operations import (
     Accepted,
     GetInvocation,
     Invoke,
-    Order,
     StopInvocation,
 )
 from airflow_provider_fc.core.payload import encode_payload
@@ -30,55 +25,12 @@ def function_of(
     return function_ref(function_name, service_name, qualifier, api_version=settings.api_version)
 
 
-def list_query(
-    function: FunctionRef,
-    *,
-    invocation_id_prefix: object = None,
-    statuses: object = None,
-    started_after: object = None,
-    started_before: object = None,
-    order: object = None,
-    include_payload: object = False,
-    page_size: object = MAX_PAGE_SIZE,
-    limit: int | None = None,
-) -> Query:
-    """:raises ParameterError: names the parameter and the fix."""
-    size = parameters.whole_number("page_size", page_size, at_least=1, at_most=MAX_PAGE_SIZE) or MAX_PAGE_SIZE
-    query = Query(
-        function=function,
-        prefix=parameters.id_prefix("invocation_id_prefix", invocation_id_prefix),
-        statuses=parameters.statuses("statuses", statuses),
-        started_after=parameters.epoch_ms("started_after", started_after),
-        started_before=parameters.epoch_ms("started_before", started_before),
-        order=parameters.choice("order", order, get_args(Order)) if parameters.is_given("order", order) else None,
-        include_payload=parameters.boolean("include_payload", include_payload),
-        page_size=size,
-    )
-    if limit is None or query.filtered_here:
-        return query
-    return replace(query, page_size=max(min(size, limit), 1))
-
-
 def get_operation(function: FunctionRef, invocation_id: object) -> GetInvocation:
     return GetInvocation(function, parameters.invocation_id("invocation_id", invocation_id))
 
 
 def stop_operation(function: FunctionRef, invocation_id: object) -> StopInvocation:
     return StopInvocation(function, parameters.invocation_id("invocation_id", invocation_id))
-
-
-def stop_operations(function: FunctionRef, invocation_ids: object) -> list[StopInvocation]:
-    """One for each id; any number of them, none among them."""
-    ids = parameters.invocation_ids("invocation_ids", invocation_ids, at_most=None, may_be_empty=True)
-    return [StopInvocation(function, invocation_id) for invocation_id in ids]
-
-
-def concurrency(value: object) -> int:
-    """How many requests may be under way at the same time."""
-    number = parameters.whole_number("max_concurrency", value, at_least=1)
-    if number is None:
-        raise ParameterError("max_concurrency", "is missing; give a whole number above 0")
-    return number
 
 
 def invoke_operation(

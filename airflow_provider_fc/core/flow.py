@@ -7,7 +7,6 @@ errors are thrown into it. So the retrying, paging and waiting below is written 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -25,6 +24,7 @@ from airflow_provider_fc.core.errors import (
     UnavailableError,
 )
 from airflow_provider_fc.core.http import HttpRequest
+from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.operations import ListInvocations, Operation, Page
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials, sign
@@ -220,18 +220,27 @@ REMEMBERED_IDS = 1000
 
 
 class RecentIds:
-    """Remembers the last ids seen, so that an item which moved to the next page during a walk is not shown twice."""
+    """Remembers the last ids seen, so that an item which moved to the next page during a walk is not shown twice.
+
+    :param size: at least so many; never twice as many.
+    """
 
     def __init__(self, size: int = REMEMBERED_IDS) -> None:
-        self._order: deque[str] = deque()
-        self._known: set[str] = set()
         self._size = size
+        self._older: set[str] = set()
+        self._newer: set[str] = set()
 
-    def is_new(self, invocation_id: str) -> bool:
-        if invocation_id in self._known:
-            return False
-        self._known.add(invocation_id)
-        self._order.append(invocation_id)
-        if len(self._order) > self._size:
-            self._known.discard(self._order.popleft())
-        return True
+    def pick_new(self, items: list[Invocation]) -> list[Invocation]:
+        """Leave out the items that have been seen, and remember the others."""
+        ids = {item.invocation_id for item in items}
+        # The usual page costs a few operations on whole sets, not some for each item.
+        if len(ids) < len(items) or not (ids.isdisjoint(self._newer) and ids.isdisjoint(self._older)):
+            ids -= self._newer | self._older
+            first_shown: dict[str, Invocation] = {}
+            for item in items:
+                first_shown.setdefault(item.invocation_id, item)
+            items = [item for key, item in first_shown.items() if key in ids]
+        self._newer |= ids
+        if len(self._newer) >= self._size:
+            self._older, self._newer = self._newer, set()
+        return items

@@ -6,14 +6,16 @@ Sources: pages "ListStatefulAsyncInvocations", "GetStatefulAsyncInvocation", "St
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 
+from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.decoding import read_invocation, read_page
 from airflow_provider_fc.core.errors import FunctionComputeError, MalformedBodyError, NoRecordError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
-from airflow_provider_fc.core.invocations import Invocation
+from airflow_provider_fc.core.invocations import Invocation, is_terminal
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
 
 Order = Literal["asc", "desc"]
@@ -56,20 +58,20 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ListInvocations:
-    """One page of a function's invocations.
+    """Which invocations of a function to list, and one page of them as a call.
 
     :param prefix: ids must start with it.
-    :param status: one status word; servers take no more than one.
-    :param started_after: epoch ms; whether the bound itself is included is not documented, and likewise for
-        ``started_before``.
-    :param order: by time; always sent by the callers that depend on it, since the default is not documented.
+    :param statuses: any of these; all by default. Servers take one at most, so several are sorted out here.
+    :param started_after: epoch ms, inclusive; an invocation without a start time passes.
+    :param started_before: epoch ms, inclusive; an invocation without a start time passes.
+    :param order: by start time; always sent by the callers that depend on it, since the default is not documented.
     :param page_size: 1 to 100.
     :param token: of the page before; all else must stay the same during a walk.
     """
 
     function: FunctionRef
     prefix: str | None = None
-    status: str | None = None
+    statuses: tuple[str, ...] = ()
     started_after: int | None = None
     started_before: int | None = None
     order: Order | None = None
@@ -80,13 +82,27 @@ class ListInvocations:
     kind: ClassVar[str] = "list"
     repeatable: ClassVar[bool] = True
 
+    @classmethod
+    def from_parameters(cls, function: FunctionRef, *, limit: int | None = None, **filters: object) -> ListInvocations:
+        """Check the filters that the hooks' ``list_invocations`` takes.
+
+        :param limit: no more than so many are wanted.
+        :raises ParameterError: names the parameter and the fix.
+        """
+        rows = ((*FILTERS[name], name, value) for name, value in filters.items())
+        operation = cls(function, **{field: check(name, value) for field, check, name, value in rows})
+        if limit is None or operation.sorted_here:
+            return operation
+        return replace(operation, page_size=max(min(operation.page_size, limit), 1))
+
     def request(self, origin: str) -> HttpRequest:
         api = self.function.api
+        # Whether the server includes the bounds is not documented: ask for a millisecond more, pick() cuts.
         query = {
             api.prefix_parameter: self.prefix,
-            "status": self.status,
-            "startedTimeBegin": self.started_after,
-            "startedTimeEnd": self.started_before,
+            "status": self.statuses[0] if len(self.statuses) == 1 else None,
+            "startedTimeBegin": None if self.started_after is None else max(self.started_after - 1, 0),
+            "startedTimeEnd": None if self.started_before is None else self.started_before + 1,
             "sortOrderByTime": self.order,
             "includePayload": "true" if self.include_payload else None,
             "limit": self.page_size,
@@ -102,6 +118,56 @@ class ListInvocations:
 
     def with_token(self, token: str) -> ListInvocations:
         return replace(self, token=token)
+
+    @property
+    def sorted_here(self) -> bool:
+        """Whether the server cannot filter the statuses, so that a page of its may hold none of those wanted."""
+        return len(self.statuses) > 1 and (self.order is not None or not all(map(is_terminal, self.statuses)))
+
+    def walks(self) -> list[ListInvocations]:
+        """Split it into listings that follow each other.
+
+        Final statuses never change, so that each can have a listing that the server filters. As soon as one of several
+        can change there is a single listing of everything, sorted out here: what moves between two filtered ones would
+        be in neither. With an order, too: one listing is in order, several would have to be merged.
+        """
+        if len(self.statuses) < 2 or self.sorted_here:
+            return [self]
+        return [replace(self, statuses=(status,)) for status in self.statuses]
+
+    def pick(self, items: list[Invocation]) -> list[Invocation]:
+        """Pick out of what the server sent what was asked for: it may ignore any filter."""
+        if self.prefix:
+            items = [item for item in items if item.invocation_id.startswith(self.prefix)]
+        if self.statuses:
+            items = [item for item in items if item.status in self.statuses]
+        if self.started_after is not None or self.started_before is not None:
+            items = [item for item in items if item.started_time is None or self._in_window(item.started_time)]
+        return items
+
+    def _in_window(self, started: int) -> bool:
+        after = self.started_after is None or started >= self.started_after
+        return after and (self.started_before is None or started <= self.started_before)
+
+
+def _order(name: str, value: object) -> Order | None:
+    return parameters.choice(name, value, get_args(Order)) if parameters.is_given(name, value) else None
+
+
+def _page_size(name: str, value: object) -> int:
+    return parameters.whole_number(name, value, at_least=1, at_most=MAX_PAGE_SIZE) or MAX_PAGE_SIZE
+
+
+FILTERS: dict[str, tuple[str, Callable[[str, object], Any]]] = {
+    "invocation_id_prefix": ("prefix", parameters.id_prefix),
+    "statuses": ("statuses", parameters.statuses),
+    "started_after": ("started_after", parameters.epoch_ms),
+    "started_before": ("started_before", parameters.epoch_ms),
+    "order": ("order", _order),
+    "include_payload": ("include_payload", parameters.boolean),
+    "page_size": ("page_size", _page_size),
+}
+"""The hooks' parameters: the field of :class:`ListInvocations` that each becomes, and how it is checked."""
 
 
 @dataclass(frozen=True, slots=True)

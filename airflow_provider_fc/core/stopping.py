@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from airflow_provider_fc.core.errors import AlreadyCompletedError, ApiError, NotFoundError
+import logging
+from collections.abc import Sequence
+
+from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core.api import FunctionRef
+from airflow_provider_fc.core.errors import (
+    AlreadyCompletedError,
+    ApiError,
+    FunctionComputeError,
+    NotFoundError,
+    ParameterError,
+)
 from airflow_provider_fc.core.flow import Context, Flow, call
 from airflow_provider_fc.core.operations import GetInvocation, StopInvocation
+
+log = logging.getLogger(__name__)
 
 STOPPED = "stopped"
 ALREADY_FINISHED = "already_finished"
@@ -14,6 +27,20 @@ STOP_RESULTS = (STOPPED, ALREADY_FINISHED, NOT_FOUND)
 # What a refusal that may mean "it has ended" comes with: fc-java-sdk's live test expects 400 InvalidArgument for that,
 # and 412 is also the status of CAExited and others (page "Error codes" of FC 3.0).
 _AMBIGUOUS = (400, 412)
+
+
+def stop_operations(function: FunctionRef, invocation_ids: object) -> list[StopInvocation]:
+    """Make one for each id: any number of them, none among them."""
+    ids = parameters.invocation_ids("invocation_ids", invocation_ids, at_most=None, may_be_empty=True)
+    return [StopInvocation(function, invocation_id) for invocation_id in ids]
+
+
+def concurrency(value: object) -> int:
+    """Check how many requests may be under way at the same time."""
+    number = parameters.whole_number("max_concurrency", value, at_least=1)
+    if number is None:
+        raise ParameterError("max_concurrency", "is missing; give a whole number above 0")
+    return number
 
 
 def stop(operation: StopInvocation, context: Context) -> Flow[str]:
@@ -57,3 +84,23 @@ def _leaves_open(error: ApiError) -> bool:
     """Tell whether a refusal may mean that the invocation has ended: nothing else is said to be wrong."""
     says_nothing = type(error) is ApiError or (isinstance(error, NotFoundError) and error.missing is None)
     return says_nothing and error.status in _AMBIGUOUS
+
+
+def by_stop_result(
+    operations: Sequence[StopInvocation], results: Sequence[str | FunctionComputeError]
+) -> dict[str, list[str]]:
+    """Sort the ids by what became of each.
+
+    :raises FunctionComputeError: the first error; the log says what became of the others.
+    """
+    ids: dict[str, list[str]] = {result: [] for result in STOP_RESULTS}
+    errors = []
+    for operation, result in zip(operations, results, strict=True):
+        if isinstance(result, FunctionComputeError):
+            errors.append(result)
+        else:
+            ids[result].append(operation.invocation_id)
+    if errors:
+        log.warning("%d could not be stopped; of the others: %s", len(errors), ids)
+        raise errors[0]
+    return ids

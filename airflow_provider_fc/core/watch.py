@@ -242,7 +242,7 @@ class Watch(ABC):
 
     def _filtered(self, status: str, size: int, context: Context) -> Walk:
         operation = ListInvocations(
-            self.batch.function, prefix=self._prefix, status=status, order="asc", page_size=size
+            self.batch.function, prefix=self._prefix, statuses=(status,), order="asc", page_size=size
         )
         return Walk(operation, context)
 

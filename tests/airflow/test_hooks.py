@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,8 @@ from urllib.parse import quote, urlencode
 import pytest
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider_fc import hooks
+from airflow_provider_fc.clients import aio
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     AlreadyCompletedError,
@@ -21,6 +24,7 @@ from airflow_provider_fc.core.errors import (
     ParameterError,
     SettingsError,
 )
+from airflow_provider_fc.core.operations import FILTERS
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.hooks import FunctionComputeAsyncHook, FunctionComputeHook
 
@@ -54,7 +58,28 @@ class OnLoop:
             return [item async for item in result] if method == "list_invocations" else await result
 
 
-@pytest.fixture(params=[Blocking, OnLoop])
+class BlockingInALoop(Blocking):
+    """Calls the blocking hook where a loop is running, as ``@task async def`` does."""
+
+    def __call__(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        async def run() -> Any:
+            return super(BlockingInALoop, self).__call__(method, *args, **kwargs)
+
+        return asyncio.run(run())
+
+
+class NotEntered:
+    """Calls the asynchronous hook without ``async with``."""
+
+    def __call__(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        async def run() -> Any:
+            result = getattr(FunctionComputeAsyncHook(**kwargs.pop("hook", {})), method)(*args, **kwargs)
+            return [item async for item in result] if method == "list_invocations" else await result
+
+        return asyncio.run(run())
+
+
+@pytest.fixture(params=[Blocking, BlockingInALoop, OnLoop, NotEntered])
 def call(request: pytest.FixtureRequest) -> Callable[..., Any]:
     return request.param()
 
@@ -192,7 +217,7 @@ def test_the_region_can_be_overridden(connection: Callable[..., str]) -> None:
 
 
 def test_both_hooks_have_the_same_methods_with_the_same_parameters() -> None:
-    for name in ("list_invocations", "get_invocation", "stop_invocation", "invoke", "test_connection"):
+    for name in METHODS:
         blocking = inspect.signature(getattr(FunctionComputeHook, name)).parameters
         on_loop = inspect.signature(getattr(FunctionComputeAsyncHook, name)).parameters
         assert list(blocking.values()) == list(on_loop.values())
@@ -203,9 +228,78 @@ def test_creating_a_hook_reads_nothing() -> None:
     assert FunctionComputeAsyncHook("nowhere").fc_conn_id == "nowhere"
 
 
-def test_using_the_asynchronous_hook_without_entering_it_is_explained() -> None:
+def test_the_settings_of_an_asynchronous_hook_that_has_read_nothing_are_explained() -> None:
     with pytest.raises(RuntimeError, match="use `async with FunctionComputeAsyncHook"):
-        asyncio.run(FunctionComputeAsyncHook().get_invocation("resize", "job-1"))
+        FunctionComputeAsyncHook().settings  # noqa: B018
+
+
+METHODS = {
+    "list_invocations": ("resize",),
+    "get_invocation": ("resize", "job-1"),
+    "stop_invocation": ("resize", "job-1"),
+    "stop_invocations": ("resize", ["job-1", "job-2", "job-3"]),
+    "invoke": ("resize", {"size": 1}),
+    "test_connection": (),
+}
+
+
+def test_each_method_of_a_hook_is_tried_out_here() -> None:
+    own = {name for name in vars(FunctionComputeAsyncHook) if not name.startswith("_")}
+
+    assert own - {"settings", "read_at", "client"} == set(METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_works_wherever_it_is_called(
+    emulator: FunctionComputeEmulator, call: Callable[..., Any], method: str
+) -> None:
+    emulator.add_invocations([script("FC 3.0", id_template="job-{index}", count=5, statuses=["Running"])])
+
+    result = call(method, *METHODS[method])
+
+    expected = {"stop_invocation": None, "test_connection": (True, result[1]) if method == "test_connection" else ()}
+    if method in expected:
+        assert result == expected[method]
+    else:
+        assert result
+    assert emulator.requests
+
+
+def test_the_filters_are_the_parameters_of_list_invocations() -> None:
+    parameters = inspect.signature(FunctionComputeHook.list_invocations).parameters
+
+    assert list(parameters)[1:] == ["function_name", "service_name", "qualifier", *FILTERS, "limit"]
+
+
+def test_an_asynchronous_hook_reads_its_connection_once_and_leaves_no_connection_open(
+    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    read = hooks._read_connection
+    monkeypatch.setattr(hooks, "_read_connection", lambda conn_id: reads.append(conn_id) or read(conn_id))
+
+    async def run() -> int:
+        hook = FunctionComputeAsyncHook()
+        await hook.invoke("resize")
+        await hook.invoke("resize")
+        return len(aio._pools[asyncio.get_running_loop()])
+
+    assert asyncio.run(run()) == 0
+    assert reads == ["fc_default"]
+
+
+def test_a_blocking_hook_stops_some_at_the_same_time_and_keeps_to_the_most(
+    emulator: FunctionComputeEmulator,
+) -> None:
+    emulator.add_invocations([script("FC 3.0", id_template="job-{index}", count=12, statuses=["Running"])])
+    emulator.add_faults([{"action": "delay", "operation": "Stop", "seconds": 0.3}])
+    began = time.monotonic()
+
+    with FunctionComputeHook() as hook:
+        found = hook.stop_invocations("resize", [f"job-{index}" for index in range(12)], max_concurrency=4)
+
+    assert found["stopped"] == [f"job-{index}" for index in range(12)]
+    assert 0.9 <= time.monotonic() - began < 3.6, "one after the other they take 3.6 s, all at once 0.3 s"
 
 
 @pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks there too

@@ -19,7 +19,7 @@ from airflow_provider_fc.clients.sync import SyncClient
 from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.errors import AccessDeniedError, SettingsError, TransportError
 from airflow_provider_fc.core.flow import Flow, GetCredentials, Send, Sleep, call
-from airflow_provider_fc.core.listing import Listing, Query
+from airflow_provider_fc.core.listing import Listing
 from airflow_provider_fc.core.operations import ListInvocations
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.core.signing import Credentials
@@ -265,29 +265,32 @@ def settings_of(emulator: FunctionComputeEmulator) -> Settings:
 
 
 def test_a_listing_is_walked_page_by_page_as_it_is_asked_for(emulator):
-    query = Query(function_ref("resize"), page_size=10)
+    operation = ListInvocations(function_ref("resize"), page_size=10)
     client = SyncClient(settings_of(emulator))
 
-    items = client.items(Listing(query, client.context))
+    pages = client.pages(Listing(operation, client.context))
     assert len(emulator.requests) == 0
-    first = next(items)
+    first = next(pages)
     assert len(emulator.requests) == 1
-    rest = list(items)
+    rest = list(pages)
     client.close()
 
-    assert len({item.invocation_id for item in [first, *rest]}) == 25
+    assert [len(page) for page in [first, *rest]] == [10, 10, 5]
+    assert len({item.invocation_id for page in [first, *rest] for item in page}) == 25
     assert len(emulator.requests) == 3
 
 
 def test_a_listing_is_walked_page_by_page_on_a_loop_too(emulator):
-    query = Query(function_ref("resize"), page_size=10)
+    operation = ListInvocations(function_ref("resize"), page_size=10)
 
     async def walk() -> list[str]:
         async with AsyncClient(settings_of(emulator)) as client:
-            items = client.items(Listing(query, client.context))
-            first = await anext(items)
+            pages = client.pages(Listing(operation, client.context))
+            items = await anext(pages)
             assert len(emulator.requests) == 1
-            return [first.invocation_id, *[item.invocation_id async for item in items]]
+            async for page in pages:
+                items += page
+            return [item.invocation_id for item in items]
 
     assert len(set(asyncio.run(walk()))) == 25
     assert len(emulator.requests) == 3

@@ -63,9 +63,9 @@ def listing(function: FunctionRef) -> ListInvocations:
     return ListInvocations(
         function,
         prefix="job-",
-        status="Failed",
-        started_after=1_600_000_000_001,
-        started_before=1_600_000_000_002,
+        statuses=("Failed",),
+        started_after=1_600_000_000_002,  # a millisecond more is asked for on either side
+        started_before=1_600_000_000_001,
         order="asc",
         include_payload=True,
         page_size=50,

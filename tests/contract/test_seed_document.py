@@ -25,8 +25,8 @@ PATH = "/2016-08-15/services/media.prod/functions/resize/stateful-async-invocati
 EVERYTHING = ListInvocations(
     function_ref("resize", "media", "prod"),
     prefix="job-",
-    started_after=1_600_000_000_001,
-    started_before=1_600_000_000_002,
+    started_after=1_600_000_000_002,  # a millisecond more is asked for on either side
+    started_before=1_600_000_000_001,
     order="asc",
     include_payload=True,
     page_size=50,

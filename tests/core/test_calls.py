@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -17,9 +18,18 @@ from airflow_provider_fc.core.errors import (
     TransportError,
 )
 from airflow_provider_fc.core.http import HttpResponse
-from airflow_provider_fc.core.listing import Listing, Query
-from airflow_provider_fc.core.operations import Accepted, GetInvocation, Invoke, StopInvocation
+from airflow_provider_fc.core.listing import Listing
+from airflow_provider_fc.core.operations import (
+    FILTERS,
+    Accepted,
+    GetInvocation,
+    Invoke,
+    ListInvocations,
+    StopInvocation,
+)
 from airflow_provider_fc.core.settings import Auth, Settings
+
+LIST = ListInvocations.from_parameters
 
 FC_3 = function_ref("resize")
 ACCEPTED = HttpResponse(202, {"x-fc-request-id": "request-1"})
@@ -59,13 +69,13 @@ def test_a_service_and_a_connection_for_fc_3_contradict_each_other() -> None:
     assert "api_version '2023-03-30'" in problem(calls.function_of, settings(api_version="2023-03-30"), "f", "media")
 
 
-def test_a_query_has_the_documented_defaults() -> None:
-    assert calls.list_query(FC_3) == Query(FC_3)
-    assert calls.list_query(FC_3).page_size == 100
+def test_a_listing_has_the_documented_defaults() -> None:
+    assert LIST(FC_3) == ListInvocations(FC_3)
+    assert LIST(FC_3).page_size == 100
 
 
 def test_every_list_parameter_is_read_as_a_template_renders_it() -> None:
-    query = calls.list_query(
+    query = LIST(
         FC_3,
         invocation_id_prefix="run.1-",
         statuses="Failed,Stopped",
@@ -76,11 +86,12 @@ def test_every_list_parameter_is_read_as_a_template_renders_it() -> None:
         page_size="20",
     )
 
-    assert query == Query(FC_3, "run_1-", ("Failed", "Stopped"), 1_795_305_600_000, 1_795_392_000_000, "asc", True, 20)
+    window = 1_795_305_600_000, 1_795_392_000_000
+    assert query == ListInvocations(FC_3, "run_1-", ("Failed", "Stopped"), *window, "asc", True, 20)
 
 
 def test_without_an_order_it_is_the_server_s_own() -> None:
-    assert calls.list_query(FC_3, order=None).order is None
+    assert LIST(FC_3, order=None).order is None
 
 
 @pytest.mark.parametrize("rendered", ["", "None"])
@@ -88,7 +99,7 @@ def test_without_an_order_it_is_the_server_s_own() -> None:
     "name", ["invocation_id_prefix", "statuses", "started_after", "started_before", "order", "page_size"]
 )
 def test_what_a_template_makes_of_nothing_narrows_a_listing_to_nothing(name: str, rendered: str) -> None:
-    assert problem(calls.list_query, FC_3, **{name: rendered}).startswith(f"{name}: ")
+    assert problem(LIST, FC_3, **{name: rendered}).startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize("rendered", ["", "None"])
@@ -112,7 +123,7 @@ def test_what_a_template_makes_of_nothing_is_no_default_of_a_submission(name: st
     ],
 )
 def test_a_list_parameter_that_is_wrong_is_named(name: str, value: Any) -> None:
-    assert problem(calls.list_query, FC_3, **{name: value}).startswith(f"{name}: ")
+    assert problem(LIST, FC_3, **{name: value}).startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize(
@@ -120,8 +131,17 @@ def test_a_list_parameter_that_is_wrong_is_named(name: str, value: Any) -> None:
     [(100, None, 100), (100, 5, 5), (5, 100, 5), (100, 0, 1), (100, 101, 100), (None, None, 100)],
 )
 def test_no_more_is_asked_for_than_is_wanted(page_size: int | None, limit: int | None, asked: int) -> None:
-    assert calls.list_query(FC_3, page_size=page_size, limit=limit).page_size == asked
-    assert calls.list_query(FC_3, page_size=page_size, limit=limit, statuses="Failed,Stopped").page_size == asked
+    assert LIST(FC_3, page_size=page_size, limit=limit).page_size == asked
+    assert LIST(FC_3, page_size=page_size, limit=limit, statuses="Failed,Stopped").page_size == asked
+
+
+def test_every_filter_becomes_a_field_and_every_field_but_two_is_a_filter() -> None:
+    assert [field for field, _ in FILTERS.values()] == [field.name for field in fields(ListInvocations)][1:-1]
+
+
+def test_a_filter_that_nobody_knows_is_an_error() -> None:
+    with pytest.raises(KeyError, match="nonsense"):
+        LIST(FC_3, nonsense=1)
 
 
 def test_a_limit_does_not_shrink_the_pages_of_a_walk_that_is_filtered_here() -> None:
@@ -129,7 +149,7 @@ def test_a_limit_does_not_shrink_the_pages_of_a_walk_that_is_filtered_here() -> 
     world = World()
     world.add("job-wanted", statuses=["Running"], submitted_seconds_ago=3600)
     world.add_many(1000)
-    query = calls.list_query(FC_3, statuses=["Running", "Retrying"], order="desc", limit=1)
+    query = LIST(FC_3, statuses=["Running", "Retrying"], order="desc", limit=1)
 
     found = world.run(Listing(query, world.context).next_items())
 

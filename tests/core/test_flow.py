@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,7 @@ from airflow_provider_fc.core.errors import (
 )
 from airflow_provider_fc.core.flow import Context, GetCredentials, RecentIds, Send, Sleep, Walk, backoff, call
 from airflow_provider_fc.core.http import HttpResponse
+from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, ListInvocations, Page, StopInvocation
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.core.signing import Credentials
@@ -504,7 +506,7 @@ def test_many_empty_pages_are_passed_over(talk: Conversation) -> None:
 def test_everything_but_the_token_stays_the_same_during_a_walk(talk: Conversation) -> None:
     talk.answers = [page(1, "A"), page(2, "B"), page(3, None)]
     operation = ListInvocations(
-        function_ref("resize", qualifier="prod"), "job-", "Failed", 1, 2, "asc", include_payload=True, page_size=7
+        function_ref("resize", qualifier="prod"), "job-", ("Failed",), 1, 2, "asc", include_payload=True, page_size=7
     )
 
     walk(talk, operation)
@@ -579,20 +581,43 @@ def test_a_page_that_failed_is_asked_for_again_with_the_same_token(talk: Convers
 # Helpers
 
 
-def test_recent_ids_know_an_id_again() -> None:
+def invocations(ids: Sequence[str]) -> list[Invocation]:
+    return [Invocation(key, f"status {number}") for number, key in enumerate(ids)]
+
+
+def test_recent_ids_know_an_id_again_within_a_page_and_on_a_later_one() -> None:
     recent = RecentIds()
 
-    assert [recent.is_new(key) for key in ("a", "b", "a", "b", "c")] == [True, True, False, False, True]
+    assert recent.pick_new(invocations("abacb")) == [
+        Invocation("a", "status 0"),
+        Invocation("b", "status 1"),
+        Invocation("c", "status 3"),
+    ]
+    assert [item.invocation_id for item in recent.pick_new(invocations("cd"))] == ["d"]
+    assert recent.pick_new(invocations("dcba")) == []
+    assert recent.pick_new([]) == []
 
 
-@given(st.lists(st.integers(0, 12), max_size=60), st.integers(1, 6))
-def test_recent_ids_remember_the_last_new_ones_and_no_more(keys: list[int], size: int) -> None:
+@given(st.lists(st.lists(st.sampled_from("abcdefghijklm"), max_size=5), max_size=20), st.integers(1, 6))
+def test_recent_ids_remember_at_least_the_last_ones(pages: list[list[str]], size: int) -> None:
+    """What is shown is new or was shown longer ago than ``size`` others; what is left out was shown before."""
     recent = RecentIds(size)
-    remembered: list[str] = []
+    shown: list[str] = []
 
-    for key in map(str, keys):
-        assert recent.is_new(key) == (key not in remembered)
-        remembered = remembered if key in remembered else [*remembered, key][-size:]
+    for page in pages:
+        found = [item.invocation_id for item in recent.pick_new(invocations(page))]
+        assert len(found) == len(set(found))
+        assert not set(found) & set(shown[len(shown) - size :])
+        assert set(page) - set(found) <= set(shown)
+        shown += found
+
+
+def test_recent_ids_take_little_memory() -> None:
+    recent = RecentIds(10)
+
+    for number in range(1000):
+        recent.pick_new(invocations([f"job-{number}"]))
+        assert len(recent._older) + len(recent._newer) <= 20
 
 
 def test_a_step_is_a_value() -> None:

@@ -135,15 +135,16 @@ def test_only_an_invocation_without_an_id_must_not_be_repeated(operation: Any, r
 @pytest.mark.parametrize(
     ("arguments", "query"),
     [
-        ({"status": "Failed"}, {"status": "Failed"}),
-        ({"started_after": 5}, {"startedTimeBegin": "5"}),
+        ({"statuses": ("Failed",)}, {"status": "Failed"}),
+        ({"started_after": 5}, {"startedTimeBegin": "4"}),
         ({"started_after": 0}, {"startedTimeBegin": "0"}),
-        ({"started_before": 6}, {"startedTimeEnd": "6"}),
+        ({"started_before": 6}, {"startedTimeEnd": "7"}),
         ({"order": "desc"}, {"sortOrderByTime": "desc"}),
         ({"include_payload": True}, {"includePayload": "true"}),
         ({"page_size": 1}, {"limit": "1"}),
         ({"token": "a+b/c=\n"}, {"nextToken": "a+b/c=\n"}),
-        ({"prefix": "", "status": "", "token": ""}, {}),
+        ({"prefix": "", "statuses": (), "token": ""}, {}),
+        ({"statuses": ("Failed", "Running")}, {}),
     ],
     ids=lambda value: ",".join(value),
 )
