@@ -1,89 +1,131 @@
-# Every command of this project. They need make and Python 3.11, nothing else; each installs what it is missing.
+# Every command of this project. They need make, git and Python 3.11, nothing else; each installs what it is missing.
 # Another Python goes into another folder: make test PYTHON=python3.13 VENV=.venv-3.13
 PYTHON ?= python3.11
 VENV ?= .venv
-VENV_AIRFLOW2 ?= .venv-airflow2
 PYTEST_ARGS ?=
+# Processes that share the tests; each runs whole files, because a file's tests share what is costly to set up.
+WORKERS ?= auto
 
-AIRFLOW3 = apache-airflow==3.3.2
-AIRFLOW2 = apache-airflow==2.11.2
+# The Airflow that this project is developed on, and the others it supports: the last patch of each minor version.
+AIRFLOW = 3.3.2
+OTHER_AIRFLOWS = 2.11.2
+VERSION ?=
 EXTRAS = credentials,test,judges,lint
-EXTRAS_AIRFLOW2 = credentials,test
+EXTRAS_OTHERS = credentials,test
 
-# The pins travel as PIP_CONSTRAINT and not as -c: only so they also hold for the build backend that pip fetches by itself.
-install = PIP_CONSTRAINT=$(1) $(2)/bin/python -m pip install --quiet --disable-pip-version-check --no-input
+# uv makes the environments: the one on PATH, else one that pip puts into .venv-uv. `make test UV=` does without it.
+ifeq ($(origin UV),undefined)
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .venv-uv/bin/uv)
+endif
+OWN_UV = $(filter .venv-uv/bin/uv,$(UV))
 
-# One file of pins that serves several Pythons: $(1) file, $(2) Pythons, $(3) extras, $(4) further requirements.
+# The pins hold for the build backend too, which is fetched apart from all else. pip takes pins for it only from the
+# environment: old ones as PIP_CONSTRAINT, new ones as PIP_BUILD_CONSTRAINT.
+PINS = constraints/airflow-$(strip $(1)).txt
+ifeq ($(UV),)
+new_venv = $(PYTHON) -m venv $(1)
+install = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) \
+	$(2)/bin/python -m pip install --quiet --disable-pip-version-check --no-input
+else
+new_venv = $(UV) venv --quiet --no-project --no-python-downloads --allow-existing --python "$$(command -v $(PYTHON))" $(1)
+install = $(UV) pip install --quiet --compile-bytecode --python $(2)/bin/python --constraints $(PINS) --build-constraints $(PINS)
+endif
+
+# One file of pins: $(1) Airflow's version, $(2) Pythons, $(3) extras, $(4) further requirements and bounds.
 # Each Python keeps the pins of those before it and adds what only it needs.
 define compile
-	: > .venv-uv/pins.txt
+	mkdir -p build
+	: > build/pins.txt
 	for version in $(2); do \
-		printf '%s\n' $(4) | .venv-uv/bin/uv pip compile --quiet --no-header --no-annotate --no-python-downloads --upgrade \
-			--python "$$(command -v $(PYTHON))" --python-version $$version --constraints .venv-uv/pins.txt \
-			--extra $(3) --output-file .venv-uv/$$version.txt pyproject.toml - || exit 1; \
-		LC_ALL=C sort -u .venv-uv/pins.txt .venv-uv/$$version.txt -o .venv-uv/pins.txt || exit 1; \
+		printf '%s\n' apache-airflow==$(1) hatchling $(4) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header \
+			--no-annotate --no-python-downloads --upgrade --python "$$(command -v $(PYTHON))" --python-version $$version \
+			--constraints build/pins.txt --extra $(3) --output-file build/$$version.txt pyproject.toml - || exit 1; \
+		LC_ALL=C sort -u build/pins.txt build/$$version.txt -o build/pins.txt || exit 1; \
 	done
-	cp .venv-uv/pins.txt $(1)
+	cp build/pins.txt $(call PINS,$(1))
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-airflow-2 test test-airflow-2 lint types architecture mutants benchmark-reliability benchmark-emulator demo constraints clean
+.PHONY: help venv test test-fast e2e test-airflow test-airflow-2 lint types architecture mutants \
+	benchmark-reliability benchmark-emulator demo constraints clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-22s %s\n", $$1, $$2 }'
 
-venv: $(VENV)/.installed ## make .venv: Airflow 3.3.2, this project (editable) and all tools
+venv: $(VENV)/.lint ## make .venv: Airflow 3.3.2, this project (editable) and all tools
 
-venv-airflow-2: $(VENV_AIRFLOW2)/.installed ## make .venv-airflow2: Airflow 2.11.2 and this project (editable)
+test: $(VENV)/.test ## run all tests that need no scheduler (PYTEST_ARGS="tests/core -k page" for a part)
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m "not e2e" $(PYTEST_ARGS)
 
-test: $(VENV)/.installed ## run all tests on Airflow 3.3.2 (PYTEST_ARGS="tests/core -k page" for a part)
-	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+test-fast: $(VENV)/.test ## the same without Airflow and without what takes seconds: an answer in a minute
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m "not e2e and not airflow and not heavy" $(PYTEST_ARGS)
 
-test-airflow-2: $(VENV_AIRFLOW2)/.installed ## run the tests of everything that touches Airflow on 2.11.2
-	$(VENV_AIRFLOW2)/bin/python -m pytest tests/airflow tests/e2e $(PYTEST_ARGS)
+e2e: $(VENV)/.test ## run the tests that start a real Airflow: scheduler, triggerer, kills and restarts
+	$(VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
 
-lint: $(VENV)/.installed ## ruff: rules and format
+test-airflow: .venv-airflow-$(VERSION)/.test ## run what touches Airflow on another version: VERSION=2.11.2
+	.venv-airflow-$(VERSION)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile tests/airflow $(PYTEST_ARGS)
+	.venv-airflow-$(VERSION)/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
+
+test-airflow-2: ## the same as test-airflow VERSION=2.11.2
+	$(MAKE) --no-print-directory test-airflow VERSION=2.11.2
+
+lint: $(VENV)/.lint ## ruff: rules and format
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-types: $(VENV)/.installed ## mypy --strict
+types: $(VENV)/.lint ## mypy --strict
 	$(VENV)/bin/mypy
 
-architecture: $(VENV)/.installed ## who may import whom (import-linter)
+architecture: $(VENV)/.lint ## who may import whom (import-linter)
 	$(VENV)/bin/lint-imports
 
-mutants: $(VENV)/.installed ## break one important rule at a time; the test that guards it must notice
+mutants: $(VENV)/.test ## break one important rule at a time; the test that guards it must notice
 	$(VENV)/bin/python tests/mutants/run.py
 
-benchmark-reliability: $(VENV)/.installed ## five minutes of faults and throttling on a real clock
+benchmark-reliability: $(VENV)/.test ## five minutes of faults and throttling on a real clock
 	$(VENV)/bin/python benchmarks/reliability.py
 
-benchmark-emulator: $(VENV)/.installed ## what large listings cost the local Function Compute
+benchmark-emulator: $(VENV)/.test ## what large listings cost the local Function Compute
 	$(VENV)/bin/python benchmarks/emulator.py
 
-demo: $(VENV)/.installed ## run an example DAG against the local Function Compute
+demo: $(VENV)/.demo ## run an example DAG against the local Function Compute
 	$(VENV)/bin/python scripts/demo.py
 
-constraints: .venv-uv/.installed ## renew the pins in constraints/
-	$(call compile,constraints/airflow-3.3.txt,3.11 3.12 3.13,$(EXTRAS),$(AIRFLOW3) build hatchling uv)
-	$(call compile,constraints/airflow-2.11.txt,3.11,$(EXTRAS_AIRFLOW2),$(AIRFLOW2) hatchling)
+constraints: | $(or $(OWN_UV),$(if $(UV),,.venv-uv/bin/uv)) ## renew the pins in constraints/
+	$(call compile,2.11.2,3.11 3.12,$(EXTRAS_OTHERS),)
+	$(call compile,$(AIRFLOW),3.11 3.12 3.13,$(EXTRAS),build uv)
 
 clean: ## remove the virtual environments and everything generated
 	rm -rf .venv*/ .demo/ .pytest_cache/ .mypy_cache/ .ruff_cache/ .import_linter_cache/ .hypothesis/ dist/ build/ *.egg-info/
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The stamp is newer than pins and metadata: nothing is installed twice.
-$(VENV)/.installed: pyproject.toml constraints/airflow-3.3.txt
-	$(PYTHON) -m venv $(VENV)
-	$(call install,constraints/airflow-3.3.txt,$(VENV)) $(AIRFLOW3) hatchling --editable '.[$(EXTRAS)]'
+# Stamps: each is newer than the pins and the metadata, so nothing is installed twice. The demo needs least.
+$(VENV)/.demo: pyproject.toml $(call PINS,$(AIRFLOW)) | $(OWN_UV)
+	$(call new_venv,$(VENV))
+	$(call install,$(AIRFLOW),$(VENV)) apache-airflow==$(AIRFLOW) --editable .
 	touch $@
 
-$(VENV_AIRFLOW2)/.installed: pyproject.toml constraints/airflow-2.11.txt
-	$(PYTHON) -m venv $(VENV_AIRFLOW2)
-	$(call install,constraints/airflow-2.11.txt,$(VENV_AIRFLOW2)) $(AIRFLOW2) --editable '.[$(EXTRAS_AIRFLOW2)]'
+$(VENV)/.test: $(VENV)/.demo
+	$(call install,$(AIRFLOW),$(VENV)) hatchling --editable '.[credentials,test,judges]'
 	touch $@
 
-.venv-uv/.installed: constraints/airflow-3.3.txt
+$(VENV)/.lint: $(VENV)/.test
+	$(call install,$(AIRFLOW),$(VENV)) --editable '.[$(EXTRAS)]'
+	touch $@
+
+.venv-airflow-%/.test: pyproject.toml constraints/airflow-%.txt | $(OWN_UV)
+	$(call new_venv,.venv-airflow-$*)
+	$(call install,$*,.venv-airflow-$*) apache-airflow==$* hatchling --editable '.[$(EXTRAS_OTHERS)]'
+	touch $@
+
+.venv-airflow-/.test:
+	@echo "say which Airflow: VERSION=$(firstword $(OTHER_AIRFLOWS)), or another of $(OTHER_AIRFLOWS)" >&2; exit 2
+
+constraints/airflow-%.txt:
+	@echo "Airflow $* has no pins in constraints/; there are: $(OTHER_AIRFLOWS) $(AIRFLOW)" >&2; exit 2
+
+.venv-uv/bin/uv: $(call PINS,$(AIRFLOW))
 	$(PYTHON) -m venv .venv-uv
-	$(call install,constraints/airflow-3.3.txt,.venv-uv) uv
+	PIP_CONSTRAINT=$(call PINS,$(AIRFLOW)) .venv-uv/bin/python -m pip install --quiet --disable-pip-version-check --no-input uv
 	touch $@

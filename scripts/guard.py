@@ -3,8 +3,10 @@
     python guard.py COMMAND [ARGUMENT...]
 
 Whoever holds the other end of stdin may end in any way, ``kill -9`` included: the command never outlives it. It gets a
-process group of its own, which is sent SIGTERM, and SIGKILL where that was not enough. What is waited for is the end of
-the whole group, not of its first process only: Airflow's children take a while longer than their parent.
+process group of its own. The command is sent SIGTERM and may end its children by itself: a triggerer whose runner is
+sent the signal too waits for it in vain. What is left of the group is sent SIGTERM then, and SIGKILL where that was not
+enough. What is waited for is the end of the whole group, not of its first process only: Airflow's children take a while
+longer than their parent.
 """
 
 from __future__ import annotations
@@ -43,6 +45,11 @@ class Group:
     def end(self) -> None:
         give_up = time.monotonic() + PATIENCE
         with suppress(ProcessLookupError):  # the group is empty
+            if self.exit_code is None:
+                os.kill(self.id, signal.SIGTERM)
+            while self.exit_code is None and time.monotonic() < give_up:
+                time.sleep(0.1)
+                self.reap()
             os.killpg(self.id, signal.SIGTERM)
             while time.monotonic() < give_up:
                 self.reap()

@@ -25,13 +25,28 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
+import psutil
+
 HOST = "127.0.0.1"
 REPOSITORY = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent  # not resolved: the interpreter's real folder holds no `airflow`
 SIGN_OF_LIFE = 5.0
 """Seconds of silence after which a wait says that it still waits."""
 
-COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+ON_AIRFLOW3 = not version("apache-airflow").startswith("2.")
+NO_LOG_SERVER = ("--skip-serve-logs",)  # logs are read from their files
+PROGRAMS = {"api-server": (), "dag-processor": (), "scheduler": NO_LOG_SERVER, "triggerer": NO_LOG_SERVER}
+"""What a complete Airflow 3 consists of."""
+PROGRAMS_2 = {"scheduler": NO_LOG_SERVER}
+"""Airflow 2 needs no more to parse DAGs and run tasks."""
+
+STANDSTILL = 300.0
+"""Seconds in which nothing has to change in Airflow's database before a wait is given up. How long it takes in all is
+no reason: on a busy machine everything takes ten times as long."""
+IDLE = 60.0
+"""Seconds for which a program that is to get ready may do nothing."""
+ENOUGH_CPU = 60.0
+"""Seconds of CPU in which a program must have got ready. None needs ten where the machine is quiet."""
 
 Say = Callable[[str], None]
 
@@ -71,43 +86,58 @@ class Program:
                 pass_fds=tuple(keep),
             )
 
-    def pause(self, seconds: float) -> None:
-        """Sleep.
-
-        :raises Failure: the program has ended meanwhile.
+    def check(self) -> None:
         """
-        with suppress(subprocess.TimeoutExpired):
-            code = self._guard.wait(seconds)
+        :raises Failure: it has ended.
+        """
+        if (code := self._guard.poll()) is not None:
             raise Failure(f"{self.name} has ended with exit code {code}:\n{tail(self.log)}")
 
-    def wait_until(self, condition: Callable[[], object], *, seconds: float = 60, problem: str = "it") -> None:
-        """Ask twice a second, as long as the program runs.
+    def cpu(self) -> float:
+        """Seconds of CPU that it and its children have used so far."""
+        used = 0.0
+        with suppress(psutil.NoSuchProcess):
+            guard = psutil.Process(self._guard.pid)
+            for process in [guard, *guard.children(recursive=True)]:
+                with suppress(psutil.NoSuchProcess):
+                    used += sum(process.cpu_times()[:4])  # its own and that of children that have ended
+        return used
 
-        :param problem: what did not come about.
-        :raises Failure: the program has ended, or it takes longer.
+    def ready_steps(self) -> Iterator[None]:
+        """Come back five times a second, as long as it works.
+
+        :raises Failure: it does nothing, or has worked long enough. Whether it has ended is for the caller to say.
         """
-        give_up = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > give_up:
-                raise Failure(f"{problem} did not come about within {seconds:g} s:\n{tail(self.log)}")
-            self.pause(0.5)
+        worked, since = 0.0, time.monotonic()
+        while True:
+            yield
+            time.sleep(0.2)
+            cpu = self.cpu()
+            if cpu >= worked + 0.5:
+                worked, since = cpu, time.monotonic()
+            if cpu > ENOUGH_CPU:
+                raise Failure(f"{self.name} is not ready after {cpu:.0f} s of CPU:\n{tail(self.log)}")
+            if time.monotonic() > since + IDLE:
+                raise Failure(f"{self.name} is not ready and has done nothing for {IDLE:g} s:\n{tail(self.log)}")
 
-    def join(self, seconds: float) -> None:
+    def join(self) -> None:
         """Wait for its end.
 
-        :raises Failure: it fails, or takes longer.
+        :raises Failure: it fails, does nothing, or works for too long.
         """
-        try:
-            code = self._guard.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise Failure(f"{self.name} has not ended after {seconds:g} s:\n{tail(self.log)}") from None
+        for _ in self.ready_steps():
+            if (code := self._guard.poll()) is not None:
+                break
         if code:
-            raise Failure(f"{self.name} has ended with exit code {code}:\n{tail(self.log)}")
+            self.check()
+
+    def begin_to_stop(self) -> None:
+        if self._guard.stdin:
+            self._guard.stdin.close()
 
     def stop(self) -> None:
         """End it; calling it again does nothing."""
-        if self._guard.stdin:
-            self._guard.stdin.close()
+        self.begin_to_stop()
         self._guard.wait()
 
     def __enter__(self) -> Self:
@@ -140,13 +170,12 @@ class Emulator(Program):
 
     def _connection(self) -> str:
         """From the second line it prints: ``export AIRFLOW_CONN_FC_DEFAULT='...'``."""
-        give_up = time.monotonic() + 30
-        while time.monotonic() < give_up:
+        for _ in self.ready_steps():
+            self.check()
             for line in self.log.read_text().splitlines(keepends=True):
                 if line.startswith("export ") and line.endswith("\n"):
                     return shlex.split(line)[1].partition("=")[2]
-            self.pause(0.05)
-        raise Failure(f"the emulator does not get ready:\n{tail(self.log)}")
+        raise AssertionError("the steps have no end")
 
     def executions(self) -> list[dict[str, Any]]:
         """What its workers have executed."""
@@ -155,7 +184,8 @@ class Emulator(Program):
 
 
 class Airflow:
-    """One Airflow with its own home. Start ``standalone``, or the components one by one; all end with it.
+    """One Airflow with its own home, whose programs end with it. DAGs are paused until somebody unpauses them: a task
+    that is started before the API server answers has failed.
 
     :param home: replaced by a new folder.
     :param template: migrated databases are kept here, so that only the first Airflow has to create one.
@@ -166,18 +196,19 @@ class Airflow:
         self, home: Path, template: Path, dags: Path, connection: str, *, say: Say, keep: Collection[int] = ()
     ) -> None:
         self.home = home
-        self.port, worker_logs, trigger_logs = free_ports(3)
+        self.port = free_port()
         self._keep = keep
         self._say = say
-        self._programs = ExitStack()
+        self._stack = ExitStack()
+        self._programs: dict[str, Program] = {}
         self._token = ""
         self.env = environment(
-            PATH=f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",  # standalone starts "airflow" by name
+            PATH=f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",  # Airflow starts "airflow" by name
             AIRFLOW_HOME=str(home),
             AIRFLOW_CONN_FC_DEFAULT=connection,
             AIRFLOW__CORE__DAGS_FOLDER=str(dags),
             AIRFLOW__CORE__LOAD_EXAMPLES="False",
-            AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="False",
+            AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="True",
             AIRFLOW__CORE__PARALLELISM="2",
             AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS="True",
@@ -188,8 +219,6 @@ class Airflow:
             AIRFLOW__API__WORKERS="1",
             AIRFLOW__API__SECRET_KEY=secrets.token_hex(16),
             AIRFLOW__API_AUTH__JWT_SECRET=secrets.token_hex(64),
-            AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT=str(worker_logs),
-            AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT=str(trigger_logs),
             AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL="2",
             AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL="5",
             AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
@@ -206,67 +235,125 @@ class Airflow:
             log = self.home / "migrate.log"
             command = [str(BIN / "airflow"), "db", "migrate"]
             with Program("airflow db migrate", command, log=log, env=self.env, keep=self._keep) as program:
-                program.join(180)
+                program.join()
             new = migrated.with_suffix(".new")
             shutil.copyfile(self.home / "airflow.db", new)
             new.replace(migrated)
         shutil.copyfile(migrated, self.home / "airflow.db")
 
-    def start(self, *command: str) -> Program:
-        """Start one of its programs, for example ``start("standalone")``."""
-        log = self.home / f"{command[0]}-{time.monotonic_ns()}.log"
-        program = Program(
-            f"airflow {command[0]}", [str(BIN / "airflow"), *command], log=log, env=self.env, keep=self._keep
-        )
-        return self._programs.enter_context(program)
+    def start(self, name: str) -> Program:
+        """Start one of its programs."""
+        log = self.home / f"{name}-{time.monotonic_ns()}.log"
+        options = (PROGRAMS if ON_AIRFLOW3 else PROGRAMS_2)[name]
+        command = [str(BIN / "airflow"), name, *options]
+        program = Program(f"airflow {name}", command, log=log, env=self.env, keep=self._keep)
+        self._programs[name] = self._stack.enter_context(program)
+        return program
 
-    def wait_until_healthy(self, program: Program, *, seconds: float = 300) -> None:
-        """Wait until all components have reported, and say which has.
+    def stop(self, name: str) -> None:
+        self._programs.pop(name).stop()
 
-        :param program: whose end is a reason to give up.
+    def start_all(self) -> None:
+        """Start everything it consists of, and wait until all of it answers and has reported.
+
+        :raises Failure: names the program that is missing, with its log.
         """
-        missing = list(COMPONENTS)
-        began = said = time.monotonic()
-        for _ in self._patiently(program, seconds, lambda: f"{', '.join(missing)} did not start"):
-            with suppress(Failure):
-                health = ask(self.port, "GET", "/api/v2/monitor/health")
-                for name in [name for name in missing if health[name]["status"] == "healthy"]:
-                    missing.remove(name)
-                    self._say(f"{name.replace('_', ' ')} is up")
-            if not missing:
-                return
-            if time.monotonic() - said >= SIGN_OF_LIFE:
-                said = time.monotonic()
-                self._say(f"Airflow has been starting for {said - began:.0f} s")
+        for name in PROGRAMS if ON_AIRFLOW3 else PROGRAMS_2:
+            self.start(name)
+        if ON_AIRFLOW3:  # of Airflow 2 nothing runs that others wait for
+            self._wait_until_healthy()
 
-    def wait_for_dag(self, dag_id: str, program: Program, *, seconds: float = 60) -> None:
-        """Wait until the DAG has been parsed.
+    def _wait_until_healthy(self) -> None:
+        began = said = time.monotonic()
+        for name in PROGRAMS:  # the API server first: it tells how the others are
+            for _ in self._programs[name].ready_steps():
+                self.check()
+                if self._is_healthy(name):
+                    self._say(f"{name.replace('-', ' ')} is up")
+                    break
+                if time.monotonic() > said + SIGN_OF_LIFE:
+                    said = time.monotonic()
+                    self._say(f"waiting for the {name.replace('-', ' ')}; Airflow started {said - began:.0f} s ago")
+
+    def _is_healthy(self, name: str) -> bool:
+        try:
+            health = ask(self.port, "GET", "/api/v2/monitor/health")
+        except Failure:
+            return False
+        return name == "api-server" or health[name.replace("-", "_")]["status"] == "healthy"
+
+    def check(self) -> None:
+        """
+        :raises Failure: one of its programs has ended.
+        """
+        for program in self._programs.values():
+            program.check()
+
+    def wait_until(self, condition: Callable[[], object], problem: str = "what the test waits for") -> None:
+        """Ask twice a second, as long as anything changes.
+
+        :param problem: what has not come about.
+        :raises Failure: nothing changes any more, or a program has ended.
+        """
+        for _ in self._steps(lambda: problem):
+            if condition():
+                return
+
+    def _steps(self, problem: Callable[[], str]) -> Iterator[None]:
+        """Come back twice a second, until Airflow stands still."""
+        seen, since = self._state(), time.monotonic()
+        while True:
+            self.check()
+            yield
+            time.sleep(0.5)
+            if (now := self._state()) != seen:
+                seen, since = now, time.monotonic()
+            if time.monotonic() > since + STANDSTILL:
+                logs = "\n".join(map(tail, self.program_logs()))
+                raise Failure(
+                    f"{problem()} has not come about, and nothing has changed in Airflow for {STANDSTILL:g} s:\n{logs}"
+                )
+
+    def _state(self) -> object:
+        """What changes when Airflow gets on with its work."""
+        events = "asset_event" if ON_AIRFLOW3 else "dataset_event"
+        tasks = "select dag_id, run_id, task_id, map_index, state, try_number from task_instance order by 1, 2, 3, 4"
+        return [
+            self.rows(tasks),
+            self.rows("select dag_id, run_id, state from dag_run order by 1, 2"),
+            *(self.rows(f"select count(*) from {table}") for table in (events, "xcom", "dag")),
+        ]
+
+    def unpause(self, dag_id: str) -> None:
+        """Wait until the DAG has been parsed, and let it run.
 
         :raises Failure: it cannot be imported.
         """
-        for _ in self._patiently(program, seconds, lambda: f"DAG {dag_id} was not found"):
-            errors = self.get("/importErrors")["import_errors"]
-            if errors:
-                raise Failure("".join(f"{error['filename']}:\n{error['stack_trace']}" for error in errors))
-            if any(dag["dag_id"] == dag_id for dag in self.get("/dags")["dags"]):
-                return
+        self.wait_until(lambda: self._has_parsed(dag_id), f"DAG {dag_id}")
+        if ON_AIRFLOW3:
+            self.patch(f"/dags/{quote(dag_id)}", {"is_paused": False})
+        else:
+            command = [str(BIN / "airflow"), "dags", "unpause", dag_id]
+            with Program("airflow dags unpause", command, log=self.home / "unpause.log", env=self.env) as program:
+                program.join()
 
-    def _patiently(self, program: Program, seconds: float, problem: Callable[[], str]) -> Iterator[None]:
-        """Come back twice a second, until it has taken too long."""
-        give_up = time.monotonic() + seconds
-        while time.monotonic() < give_up:
-            yield
-            program.pause(0.5)
-        raise Failure(f"{problem()} within {seconds:g} s:\n{tail(program.log)}")
+    def program_logs(self) -> list[Path]:
+        return [program.log for program in self._programs.values()]
+
+    def _has_parsed(self, dag_id: str) -> bool:
+        errors = self.rows("select filename, stacktrace from import_error")
+        if errors:
+            raise Failure("\n".join(f"{filename}:\n{stacktrace}" for filename, stacktrace in errors))
+        return bool(self.rows("select 1 from dag join serialized_dag using (dag_id) where dag_id = ?", dag_id))
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> Run:
         run = self.post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
         return Run(dag_id, run["dag_run_id"])
 
-    def follow(self, run: Run, program: Program, *, seconds: float) -> Iterator[Change]:
+    def follow(self, run: Run) -> Iterator[Change]:
         """Every change of a task's state until the run has ended, then one of the run itself (task ``""``)."""
         seen: dict[str, str] = {}
-        for _ in self._patiently(program, seconds, lambda: f"run {run.run_id} has not ended (tasks: {seen})"):
+        for _ in self._steps(lambda: f"the end of run {run.run_id} (tasks: {seen})"):
             state = self.get(run.path)["state"]
             for task in sorted(
                 self.get(f"{run.path}/taskInstances")["task_instances"], key=lambda task: task["task_id"]
@@ -318,7 +405,9 @@ class Airflow:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._programs.close()
+        for program in self._programs.values():  # all at once: each may take seconds
+            program.begin_to_stop()
+        self._stack.close()
 
 
 @dataclass(frozen=True)
@@ -350,17 +439,15 @@ def environment(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.upper().startswith(foreign) and not name.upper().endswith("_PROXY")
     }
-    if kept.pop("PYTHONDONTWRITEBYTECODE", ""):  # else each of a dozen processes would compile Airflow anew
-        kept["PYTHONPYCACHEPREFIX"] = str(REPOSITORY / ".demo" / "bytecode")
     local = {"NO_PROXY": "*", "no_proxy": "*", "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true", "NO_COLOR": "1"}
     return {**kept, **local, "PYTHONUNBUFFERED": "1", **more}
 
 
-def free_ports(count: int) -> list[int]:
-    """So many ports that nobody listens on, all different."""
-    with ExitStack() as open_sockets:
-        sockets = [open_sockets.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.create_server((HOST, 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 def ask(port: int, method: str, path: str, body: object = None, *, token: str = "") -> Any:

@@ -23,8 +23,8 @@ from airflow_provider_fc.provider_info import get_provider_info
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINNED = {
-    "airflow-3.3.txt": ("3.3.2", ["credentials", "test", "judges", "lint"]),
-    "airflow-2.11.txt": ("2.11.2", ["credentials", "test"]),
+    "airflow-3.3.2.txt": ("3.3.2", ["credentials", "test", "judges", "lint"]),
+    "airflow-2.11.2.txt": ("2.11.2", ["credentials", "test"]),
 }
 
 Python = Callable[..., subprocess.CompletedProcess[str]]

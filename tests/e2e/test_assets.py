@@ -46,27 +46,21 @@ def test_every_end_is_one_event_over_a_restart_and_two_watchers_share_each_list_
         ) as airflow,
     ):
         airflow.env["AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD"] = "10"  # after which another takes over
-        scheduler, *_ = [airflow.start(name) for name in ("scheduler", "api-server", "dag-processor")]
-        first = airflow.start("triggerer")
-        airflow.wait_until_healthy(first)
+        airflow.start_all()
         for mode in ("each", "batch"):
-            airflow.wait_for_dag(f"e2e_on_{mode}", scheduler)
+            airflow.unpause(f"e2e_on_{mode}")
 
         add(emulator, "one", 4)
-        scheduler.wait_until(
-            lambda: len(payloads(airflow, "each")) == 4 and len(payloads(airflow, "batch")) == 1, seconds=90
-        )
-        looks = len(emulator.requests)
-        scheduler.wait_until(lambda: len(emulator.requests) >= looks + 5, seconds=90)
-        first.stop()
+        airflow.wait_until(lambda: len(payloads(airflow, "each")) == 4, "an event for each of four")
+        airflow.wait_until(lambda: len(payloads(airflow, "batch")) == 1, "an event for their batch")
+        wait_for_looks(5, emulator, airflow)
+        airflow.stop("triggerer")
         add(emulator, "two", 3)
-        second = airflow.start("triggerer")
-        second.wait_until(lambda: len(payloads(airflow, "batch")) == 2, seconds=90)
-        looks = len(emulator.requests)
-        second.wait_until(lambda: len(emulator.requests) >= looks + 10, seconds=90)
-        scheduler.wait_until(
-            lambda: len(heard_of(airflow, "each")) == 7 and succeeded(airflow, "batch") == 2, seconds=90
-        )
+        airflow.start("triggerer")
+        airflow.wait_until(lambda: len(payloads(airflow, "batch")) == 2, "an event for the second batch")
+        wait_for_looks(10, emulator, airflow)
+        airflow.wait_until(lambda: len(heard_of(airflow, "each")) == 7, "runs that heard of all seven")
+        airflow.wait_until(lambda: succeeded(airflow, "batch") == 2, "a run for each batch")
         heard = heard_of(airflow, "each")
 
         each, batches = payloads(airflow, "each"), payloads(airflow, "batch")
@@ -77,6 +71,11 @@ def test_every_end_is_one_event_over_a_restart_and_two_watchers_share_each_list_
     assert sorted(heard) == sorted(payload["invocation_id"] for payload in each)
     assert [payload["total"] for payload in batches] == [4, 3]
     assert_one_call_per_interval(emulator)
+
+
+def wait_for_looks(more: int, emulator: FunctionComputeEmulator, airflow: Airflow) -> None:
+    looks = len(emulator.requests)
+    airflow.wait_until(lambda: len(emulator.requests) >= looks + more, f"{more} more looks")
 
 
 def heard_of(airflow: Airflow, mode: str) -> list[str]:

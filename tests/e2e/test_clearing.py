@@ -13,7 +13,7 @@ from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
 pytest.importorskip("airflow.sdk", reason="uses the REST API of Airflow 3")
 
-from local_airflow import REPOSITORY, Airflow, Program, Run
+from local_airflow import REPOSITORY, Airflow, Run
 
 EXAMPLES = REPOSITORY / "example_dags"
 DAG_ID = "fc_fan_out"
@@ -48,12 +48,11 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         connection = json.dumps(emulator.connection)
         with Airflow(folder / "airflow", REPOSITORY / ".demo", EXAMPLES, connection, say=print) as airflow:
             airflow.env["AIRFLOW__CORE__PARALLELISM"] = "4"
-            scheduler, *_ = [airflow.start(name) for name in ("scheduler", "api-server", "dag-processor", "triggerer")]
-            airflow.wait_until_healthy(scheduler)
-            airflow.wait_for_dag(DAG_ID, scheduler)
+            airflow.start_all()
+            airflow.unpause(DAG_ID)
 
             run = airflow.trigger(DAG_ID, {"paths": [str(file) for file in files], "max_bytes": MAX_BYTES})
-            states = [end_of(run, airflow, scheduler)]
+            states = [end_of(run, airflow)]
             executions = [[execution.invocation_id for execution in emulator.executions]]
             listed = [airflow.xcom(run, "failed")]
             to_clear = [airflow.xcom(run, "to_clear")]
@@ -62,7 +61,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
             for number in TOO_LARGE:
                 files[number].write_text("mended")
             cleared = clear(to_clear[0], run, airflow)
-            states.append(end_of(run, airflow, scheduler))
+            states.append(end_of(run, airflow))
             executions.append([execution.invocation_id for execution in emulator.executions])
             listed.append(airflow.xcom(run, "failed"))
             to_clear.append(airflow.xcom(run, "to_clear"))
@@ -83,7 +82,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
             )
 
 
-def end_of(run: Run, airflow: Airflow, scheduler: Program) -> str:
+def end_of(run: Run, airflow: Airflow) -> str:
     """The state that the run comes to. Only the run is asked for: two hundred tasks are a large answer."""
     state = ""
 
@@ -92,7 +91,7 @@ def end_of(run: Run, airflow: Airflow, scheduler: Program) -> str:
         state = airflow.get(run.path)["state"]
         return state in ("success", "failed")
 
-    scheduler.wait_until(has_ended, seconds=900, problem="the end of the run")
+    airflow.wait_until(has_ended, "the end of the run")
     return state
 
 

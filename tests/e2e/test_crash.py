@@ -8,16 +8,14 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from local_airflow import REPOSITORY, Airflow, Program
+from local_airflow import REPOSITORY, Airflow
 
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
 DAGS = Path(__file__).parent / "crash_dags"
-PROGRAMS = ("scheduler", "api-server", "dag-processor") if find_spec("airflow.sdk") else ("scheduler",)
 KILLED = ("killed", "killed_submitting")
 HOLD_SECONDS = 120
 """So long is an answer held back; the task must be dead by then."""
@@ -49,13 +47,13 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         connection = json.dumps(emulator.connection)
         with Airflow(folder / "airflow", REPOSITORY / ".demo", DAGS, connection, say=print) as airflow:
             airflow.env["E2E_FOLDER"] = str(folder)
-            scheduler, *_ = [airflow.start(name) for name in PROGRAMS]
+            airflow.start_all()
+            airflow.unpause("e2e_crash")
             for task in KILLED:
-                kill_when_accepted(task, emulator, folder, scheduler)
-            scheduler.wait_until(
+                kill_when_accepted(task, emulator, folder, airflow)
+            airflow.wait_until(
                 lambda: all(state in ("success", "failed") for state, _ in tasks(airflow).values()),
-                seconds=180,
-                problem="the end of all tasks",
+                "the end of all tasks",
             )
             ended = tasks(airflow)
         yield Aftermath(
@@ -66,13 +64,12 @@ def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
         )
 
 
-def kill_when_accepted(task: str, emulator: FunctionComputeEmulator, folder: Path, scheduler: Program) -> None:
+def kill_when_accepted(task: str, emulator: FunctionComputeEmulator, folder: Path, airflow: Airflow) -> None:
     """Kill the process of the first try while it waits for the answer to a submission that was carried out."""
     pid_file = folder / f"{task}-1.pid"
-    scheduler.wait_until(
+    airflow.wait_until(
         lambda: any(f"-{task}-" in execution.invocation_id for execution in emulator.executions),
-        seconds=180,
-        problem=f"the invocation of {task}",
+        f"the invocation of {task}",
     )
     os.kill(int(pid_file.read_text()), signal.SIGKILL)
 

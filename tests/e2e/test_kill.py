@@ -13,7 +13,7 @@ from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
 pytest.importorskip("airflow.sdk", reason="before Airflow 3.3 a deferred task is not told that it is killed")
 
-from local_airflow import REPOSITORY, Airflow, Program
+from local_airflow import REPOSITORY, Airflow
 
 DAGS = Path(__file__).parent / "kill_dags"
 TASKS = ("deferred", "blocking")
@@ -48,35 +48,35 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         Airflow(folder / "airflow", REPOSITORY / ".demo", DAGS, json.dumps(emulator.connection), say=print) as airflow,
     ):
         emulator.add_invocations([{"function": "work", "id": BYSTANDER, "timeline": [[0, "Running"]]}])
-        scheduler, *_ = [airflow.start(name) for name in ("scheduler", "api-server", "dag-processor")]
-        first = airflow.start("triggerer")
-        scheduler.wait_until(lambda: len(emulator.executions) == len(TASKS), seconds=180, problem="two invocations")
-        look(emulator, first)
+        airflow.start_all()
+        airflow.unpause("e2e_kill")
+        airflow.wait_until(lambda: len(emulator.executions) == len(TASKS), "two invocations")
+        look(emulator, airflow)
         ids = {task: key for key in invoked(emulator) for task in TASKS if f"-{task}-" in key}
         told = Story(ids, {task: link(airflow, task) for task in TASKS})
 
-        first.stop()
-        second = airflow.start("triggerer")
-        look(emulator, second)
+        airflow.stop("triggerer")
+        airflow.start("triggerer")
+        look(emulator, airflow)
         told.note(emulator, airflow)
 
         for task in TASKS:
             fail(airflow, task)
-            scheduler.wait_until(
-                lambda task=task: emulator.state.status("work", ids[task]) == "Stopped", problem=f"the end of {task}"
+            airflow.wait_until(
+                lambda task=task: emulator.state.status("work", ids[task]) == "Stopped", f"the end of {task}"
             )
             told.note(emulator, airflow)
         yield told
 
 
-def look(emulator: FunctionComputeEmulator, triggerer: Program) -> None:
+def look(emulator: FunctionComputeEmulator, airflow: Airflow) -> None:
     """The trigger polls; a restarted one is taken over when the old triggerer has been silent for long enough."""
 
     def looks() -> int:
         return sum("-deferred-" in request.parameters.get("id", "") for request in emulator.requests)
 
     before = looks()
-    triggerer.wait_until(lambda: looks() >= before + 2, seconds=180, problem="a look at the invocation")
+    airflow.wait_until(lambda: looks() >= before + 2, "a look at the invocation")
 
 
 def invoked(emulator: FunctionComputeEmulator) -> list[str]:

@@ -48,14 +48,12 @@ def all_deferred(airflow: Airflow, run: Run) -> bool:
 def test_a_restarted_triggerer_changes_neither_deadline_nor_outcome(
     airflow: Airflow, emulator: FunctionComputeEmulator
 ) -> None:
-    scheduler, *_ = [airflow.start(name) for name in ("scheduler", "api-server", "dag-processor")]
-    first = airflow.start("triggerer")
-    airflow.wait_until_healthy(first)
-    airflow.wait_for_dag(DAG_ID, scheduler)
+    airflow.start_all()
+    airflow.unpause(DAG_ID)
 
     earliest = time.time()
     run = airflow.trigger(DAG_ID, {})
-    scheduler.wait_until(lambda: all_deferred(airflow, run))
+    airflow.wait_until(lambda: all_deferred(airflow, run), "the deferral of both")
     latest = time.time()
     looks = len(emulator.requests)
     emulator.add_invocations(
@@ -70,13 +68,13 @@ def test_a_restarted_triggerer_changes_neither_deadline_nor_outcome(
         ]
     )
     added = time.time()
-    scheduler.wait_until(lambda: len(emulator.requests) >= looks + 2)
-    first.stop()
+    airflow.wait_until(lambda: len(emulator.requests) >= looks + 2, "two more looks")
+    airflow.stop("triggerer")
     assert all_deferred(airflow, run)
     looks = len(emulator.requests)
 
     airflow.start("triggerer")
-    ended = {change.task: change.now for change in airflow.follow(run, scheduler, seconds=180)}
+    ended = {change.task: change.now for change in airflow.follow(run)}
 
     assert ended["ends"] == "success"
     assert airflow.xcom(run, "ends")["by_status"] == {"Succeeded": 3}
