@@ -14,6 +14,7 @@ from functools import cached_property
 from itertools import chain, islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
@@ -359,26 +360,34 @@ async def _read_connection(conn_id: str) -> Connection:
 
 
 class _Rereads:
-    """Connections read again because they may have changed: at most once a minute each, unless reading fails."""
+    """Connections read again on one loop, in case they have changed: one read a minute serves all who wait for it."""
 
     def __init__(self) -> None:
-        self._read: dict[str, tuple[float, asyncio.Task[Connection]]] = {}
+        self._next: dict[str, asyncio.Task[Connection]] = {}
+        self._due: dict[str, float] = {}
 
-    async def read(self, conn_id: str) -> tuple[Connection, float]:
-        """The connection, and when it was read."""
-        loop = asyncio.get_running_loop()
-        began, task = self._read.get(conn_id, (0.0, None))
-        if task is None or task.get_loop() is not loop or loop.time() - began >= REREAD_SECONDS or _failed(task):
-            began, task = loop.time(), asyncio.ensure_future(_read_connection(conn_id))
-            self._read[conn_id] = (began, task)
-        return await asyncio.shield(task), began
+    async def read(self, conn_id: str) -> Connection:
+        if conn_id not in self._next:
+            self._next[conn_id] = asyncio.ensure_future(self._read_when_due(conn_id))
+        return await asyncio.shield(self._next[conn_id])
+
+    async def _read_when_due(self, conn_id: str) -> Connection:
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(self._due.get(conn_id, 0.0) - clock())
+        del self._next[conn_id]  # before it begins: whoever asks later may know of a change that it does not see
+        self._due[conn_id] = clock() + REREAD_SECONDS
+        try:
+            return await _read_connection(conn_id)
+        except BaseException:
+            self._due.pop(conn_id, None)
+            raise
 
 
-def _failed(task: asyncio.Task[Connection]) -> bool:
-    return task.done() and (task.cancelled() or task.exception() is not None)
+_rereads: WeakKeyDictionary[asyncio.AbstractEventLoop, _Rereads] = WeakKeyDictionary()
 
 
-_rereads = _Rereads()
+async def _reread_connection(conn_id: str) -> Connection:
+    return await _rereads.setdefault(asyncio.get_running_loop(), _Rereads()).read(conn_id)
 
 
 class FunctionComputeAsyncHook(_ConnectionHook):
@@ -388,11 +397,8 @@ class FunctionComputeAsyncHook(_ConnectionHook):
     by all hooks with equal settings on the same loop. Otherwise each call opens some and closes them again.
 
     :param reread: the connection is read to see whether it has changed. One read a minute serves all such hooks on it,
-        so what this one sees may be a minute old: :attr:`read_at` tells.
+        so this one may have to wait for the next.
     """
-
-    read_at: float
-    """When the connection was read, on the clock of the loop."""
 
     def __init__(
         self,
@@ -422,11 +428,7 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         await client.__aexit__(*exc_info)
 
     async def _read(self) -> Settings:
-        if self.reread:
-            conn, self.read_at = await _rereads.read(self._conn_id())
-        else:
-            self.read_at = asyncio.get_running_loop().time()
-            conn = await _read_connection(self._conn_id())
+        conn = await (_reread_connection if self.reread else _read_connection)(self._conn_id())
         self.settings = settings_from(conn, self.region_id)
         return self.settings
 

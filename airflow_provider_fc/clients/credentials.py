@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NoReturn, Protocol
 from weakref import WeakSet
@@ -134,15 +134,6 @@ class _Held:
         return cls(credentials, max(expires_at - margin, now + _PAUSE), max(expires_at, now + _PAUSE))
 
 
-@dataclass(slots=True)
-class _Flight:
-    """One fetch under way, and later what came of it; neither result if it was broken off."""
-
-    landed: threading.Event = field(default_factory=threading.Event)
-    credentials: Credentials | None = None
-    error: FunctionComputeError | None = None
-
-
 class RefreshingCredentials:
     """Credentials that expire: renewed in time, by one caller at a time, whatever the number of those who ask.
 
@@ -161,64 +152,62 @@ class RefreshingCredentials:
         _all.add(self)
 
     def nobody_fetches(self) -> None:
-        self._lock = threading.Lock()  # held for moments, never while something is fetched
-        self._flight: _Flight | None = None
+        """Begin with a lock that nobody holds."""
+        self._lock = threading.Lock()  # held while something is fetched
 
     def cached(self, rejected: Credentials | None) -> Credentials | None:
+        """See :class:`CredentialsProvider`. While somebody renews them, all others go on with the old ones."""
+        return self._at_hand(rejected, being_renewed=self._lock.locked())
+
+    def _at_hand(self, rejected: Credentials | None, *, being_renewed: bool) -> Credentials | None:
         held, now = self._held, self._clock()
         if held is None or now >= held.valid_until:
             return None
         if _same_keys(held.credentials, rejected):
             return held.credentials if 0 <= now - self._nothing_better_at < _PAUSE else None
-        due = now >= held.fresh_until and self._flight is None
+        due = now >= held.fresh_until and not being_renewed
         return None if due and not self._failed_within(now, _PAUSE) else held.credentials
 
     def get(self, rejected: Credentials | None) -> Credentials:
-        while True:
-            with self._lock:
-                if at_hand := self.cached(rejected):
-                    return at_hand
-                # Those who come right after a failure share it. Without this they would queue up, each for as long as
-                # a timeout takes, in the few threads that an event loop has for this.
-                if self._error and self._failed_within(self._clock(), min(_PAUSE, 2.0 ** (self._failures - 1))):
-                    _raise_anew(self._error)
-                flight, leading = self._flight, self._flight is None
-                if flight is None:
-                    flight = self._flight = _Flight()
-            if leading:
-                self._fly(flight, rejected)
-            elif not flight.landed.wait(_PATIENCE):
-                self._end(flight)  # so that the next one tries, should it never land
+        """See :class:`CredentialsProvider`. One caller fetches; the others wait for what comes of it, failures too."""
+        lock = self._lock
+        if not lock.acquire(blocking=False):
+            if at_hand := self.cached(rejected):
+                return at_hand
+            if not lock.acquire(timeout=_PATIENCE):
+                if self._lock is lock:
+                    self.nobody_fetches()  # so that the next one tries, should it never come back
                 raise TransportError("credentials are still being fetched by another thread")
-            if flight.credentials:
-                return flight.credentials
-            if flight.error:
-                return self.cached(rejected) or _raise_anew(flight.error)
+        try:
+            return self._at_hand(rejected, being_renewed=False) or self._renew(rejected)
+        finally:
+            lock.release()
 
-    def _fly(self, flight: _Flight, rejected: Credentials | None) -> None:
+    def _renew(self, rejected: Credentials | None) -> Credentials:
+        # Those who come right after a failure share it. Without this they would queue up, each for as long as a
+        # timeout takes, in the few threads that an event loop has for this.
+        if self._error and self._failed_within(self._clock(), min(_PAUSE, 2.0 ** (self._failures - 1))):
+            _raise_anew(self._error)
         try:
             credentials = self._fetch()
         except FunctionComputeError as error:
-            flight.error = self._error = error
+            failure = self._error = error
             self._failed_at = self._clock()
             self._failures += 1
             self._warn(error, rejected)
         else:
-            now = self._clock()
-            self._held = _Held.since(now, credentials)
-            flight.credentials = self._held.credentials
-            self._error, self._failures = None, 0
-            if _same_keys(credentials, rejected):
-                self._nothing_better_at = now
-            log.debug("Fetched credentials, to be renewed in %d s", self._held.fresh_until - now)
-        finally:  # also when a task's timeout or Ctrl-C breaks it off: nobody must wait for it any more
-            self._end(flight)
-            flight.landed.set()
+            return self._hold(credentials, rejected)
+        # Outside of the handler: the error's causes may quote secrets, and must not come along as the context.
+        return self._at_hand(rejected, being_renewed=False) or _raise_anew(failure)
 
-    def _end(self, flight: _Flight) -> None:
-        with self._lock:
-            if self._flight is flight:
-                self._flight = None
+    def _hold(self, credentials: Credentials, rejected: Credentials | None) -> Credentials:
+        now = self._clock()
+        self._held = held = _Held.since(now, credentials)
+        self._error, self._failures = None, 0
+        if _same_keys(credentials, rejected):
+            self._nothing_better_at = now
+        log.debug("Fetched credentials, to be renewed in %d s", held.fresh_until - now)
+        return held.credentials
 
     def _failed_within(self, now: float, seconds: float) -> bool:
         return self._error is not None and 0 <= now - self._failed_at < seconds

@@ -12,11 +12,16 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import msgspec
 
 from airflow_provider_fc.clients.network import proxy_for, transport_error
 from airflow_provider_fc.core.endpoints import is_loopback
@@ -174,7 +179,7 @@ class _Place:
         with _silence():
             try:
                 provider = self._build(library, options)
-            except ValueError as error:  # what it needs is missing or switched off
+            except Exception as error:  # noqa: BLE001 - what it needs is missing, switched off, or of another type
                 failure: FunctionComputeError = self._unusable(self._redact(str(error)))
             else:
                 try:
@@ -331,58 +336,83 @@ class _FirstFound:
         return SettingsError(self._settings.conn_id, ["auth_type 'default' found no credentials", *told])
 
 
-class _Witness:
-    """Remembers what a provider returned, expiry included."""
+# --- profiles ---------------------------------------------------------------------------------------------------------
 
-    def __init__(self, provider: Any) -> None:
-        self._provider = provider
-        self.last: Any = None
+# Profiles that lead to temporary credentials: made by ourselves, since the library's own reading of these files drops
+# the expiry and starts a thread for an instance's role. All others hold keys, or belong to somebody at a terminal.
+_ASSUMED = ("role_arn", "role_session_name", "duration_seconds", "policy", "sts_region_id", "enable_vpc")
+_ROLE = ("RamRoleArnCredentialsProvider", ("access_key_id", "access_key_secret", "external_id", *_ASSUMED))
+_OIDC = ("OIDCRoleArnCredentialsProvider", ("oidc_provider_arn", "oidc_token_file_path", *_ASSUMED))
+_INSTANCE = ("EcsRamRoleCredentialsProvider", ("role_name",))
+_PROFILES = {
+    "RamRoleArn": _ROLE,
+    "ram_role_arn": _ROLE,
+    "ChainableRamRoleArn": _ROLE,
+    "OIDC": _OIDC,
+    "oidc_role_arn": _OIDC,
+    "EcsRamRole": _INSTANCE,
+    "ecs_ram_role": _INSTANCE,
+    "External": ("ExternalCredentialsProvider", ("process_command",)),
+}
+"""Modes of the aliyun command and types of the credentials file: the library's provider, and its arguments."""
 
-    def get_credentials(self) -> Any:
-        self.last = self._provider.get_credentials()
-        return self.last
+_ALIYUN_KEYS = {
+    "role_arn": "ram_role_arn",
+    "role_session_name": "ram_session_name",
+    "role_name": "ram_role_name",
+    "duration_seconds": "expired_seconds",
+    "sts_region_id": "sts_region",
+    "oidc_token_file_path": "oidc_token_file",
+}
+"""Arguments for which the aliyun command has keys of its own."""
 
 
-def _whole(provider: Any, instance_role_of: Callable[..., Any]) -> Any:
-    """A provider of profiles, changed in two points: it passes the expiry on, and an instance role has no thread.
+def _of_profile(library: Any, kind: object, profile: Mapping[str, Any], **chained: Any) -> Any:
+    """Make the provider that a profile asks for; ``None`` for what the library reads well enough itself."""
+    name, arguments = _PROFILES.get(str(kind), ("", ()))
+    if not hasattr(library, name):  # also one that this version of the library does not have
+        return None
+    values = {argument: profile.get(argument) or profile.get(_ALIYUN_KEYS.get(argument, "")) for argument in arguments}
+    if name == _INSTANCE[0]:
+        return _role_of_this_instance(library, values["role_name"])
+    return getattr(library, name)(**{argument: value for argument, value in values.items() if value}, **chained)
 
-    Both by the one method that makes the provider a profile asks for. Were a later version to call it otherwise, the
-    expiry would be unknown, and ``_REREAD`` hold.
-    """
-    ask, make = provider.get_credentials, provider._get_credentials_provider
-    witness: _Witness | None = None
 
-    def witnessed(*arguments: Any) -> Any:
-        nonlocal witness
-        made = _Witness(instance_role_of(*arguments) or make(*arguments))
-        witness = made  # the last to be made is the outermost of a chain of roles
-        return made
-
-    def whole() -> Any:
-        credentials = ask()
-        return witness.last if witness else credentials
-
-    provider._get_credentials_provider, provider.get_credentials = witnessed, whole
-    return provider
+class _AliyunFile(msgspec.Struct):
+    current: str | None = None
+    profiles: list[dict[str, Any]] = []
 
 
 def _aliyun_profile(library: Any) -> Any:
-    def instance_role_of(config: dict[str, Any], name: str) -> Any:
-        for profile in config.get("profiles") or []:
-            if profile.get("name") == name and profile.get("mode") == "EcsRamRole":
-                return _role_of_this_instance(library, profile.get("ram_role_name"))
-        return None
+    path = Path.home() / ".aliyun" / "config.json"
+    wanted = os.environ.get("ALIBABA_CLOUD_PROFILE")
+    try:
+        file = msgspec.json.decode(path.read_bytes(), type=_AliyunFile)
+    except (OSError, ValueError, msgspec.DecodeError):
+        file = _AliyunFile()  # the library says what is wrong with it
+    disabled = os.environ.get("ALIBABA_CLOUD_CLI_PROFILE_DISABLED", "").lower() == "true"
+    profiles = {} if disabled else {profile.get("name"): profile for profile in reversed(file.profiles)}
 
-    return _whole(library.CLIProfileCredentialsProvider(), instance_role_of)
+    def provider_of(name: str | None) -> Any:
+        profile = profiles.pop(name, {})
+        mode, chained = profile.get("mode"), {}
+        if mode == "ChainableRamRoleArn":
+            chained = {"credentials_provider": provider_of(profile.get("source_profile"))}
+        made = _of_profile(library, mode, profile, **chained)
+        return made or library.CLIProfileCredentialsProvider(profile_name=name, profile_file=str(path))
+
+    return provider_of(wanted or file.current)
 
 
 def _ini_profile(library: Any) -> Any:
-    def instance_role_of(section: dict[str, str]) -> Any:
-        if section.get("type") == "ecs_ram_role":
-            return _role_of_this_instance(library, section.get("role_name"))
-        return None
-
-    return _whole(library.ProfileCredentialsProvider(), instance_role_of)
+    path = os.environ.get("ALIBABA_CLOUD_CREDENTIALS_FILE") or str(Path.home() / ".alibabacloud" / "credentials.ini")
+    name = os.environ.get("ALIBABA_CLOUD_PROFILE") or "default"
+    parser = ConfigParser(interpolation=None)
+    with suppress(ConfigParserError, ValueError):  # the library says what is wrong with it
+        parser.read(path, encoding="utf-8")
+    section = {key: text.partition("#")[0].strip() for key, text in parser.items(name)} if name in parser else {}
+    made = _of_profile(library, section.get("type"), section)
+    return made or library.ProfileCredentialsProvider(profile_name=name, profile_file=path)
 
 
 # --- the library ------------------------------------------------------------------------------------------------------

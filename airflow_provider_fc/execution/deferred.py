@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import asgiref.sync  # noqa: F401 - Airflow's look-up of connections needs it, and must not import it on the loop
 from airflow.providers.common.compat import connection  # noqa: F401 - the same
 
-from airflow_provider_fc import hooks
 from airflow_provider_fc.clients import aio  # noqa: F401 - the hook imports it when it is first used
 from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.calls import stop_operation
@@ -115,24 +114,16 @@ class DeferredWait:
         return await hook.client.run(wait.run(context))
 
     async def _open_newer(self, refused: Auth) -> FunctionComputeAsyncHook | None:
-        """Open the hook with the connection's new keys; ``None`` if it has none.
-
-        A read that began before the refusal cannot tell that there are none: then one waits until the next is due.
-        """
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
+        """Open the hook with the connection's new keys; ``None`` if it has none."""
         try:
             async with asyncio.timeout(max(self._seconds_left(), _LAST_READ_SECONDS)):
-                while True:
-                    hook = await self._open_hook(reread=True)
-                    if hook.settings.auth != refused:
-                        return hook
-                    await hook.__aexit__()
-                    if hook.read_at >= asked:
-                        return None
-                    await asyncio.sleep(hook.read_at + hooks.REREAD_SECONDS - loop.time())
+                hook = await self._open_hook(reread=True)
         except TimeoutError:
             return None
+        if hook.settings.auth != refused:
+            return hook
+        await hook.__aexit__()
+        return None
 
     def _seconds_left(self) -> float:
         return (self._schedule.deadline - datetime.now(UTC)).total_seconds()

@@ -217,8 +217,12 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_no_error_ends_the_watch(
-    emulator: FunctionComputeEmulator, connection: Callable[..., str], fault: dict[str, Any]
+    emulator: FunctionComputeEmulator,
+    connection: Callable[..., str],
+    fault: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("airflow_provider_fc.hooks.REREAD_SECONDS", 0.0)
     connection(**{**emulator.connection, "extra": {**emulator.connection["extra"], "max_attempts": 1}})
     add(emulator, "job-", 3)
     emulator.add_faults([{**fault, "times": 2}])

@@ -354,6 +354,39 @@ def test_a_read_that_failed_is_not_remembered(
     assert asyncio.run(twice()) == emulator.connection["login"]
 
 
+def test_who_asks_while_a_connection_is_being_read_again_gets_a_read_that_begins_later(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow_provider_fc import hooks
+
+    monkeypatch.setattr(hooks, "REREAD_SECONDS", 0.05)
+    read_connection = hooks._read_connection
+    has_read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(conn_id: str) -> Connection:
+        conn = await read_connection(conn_id)
+        has_read.set()
+        await go_on.wait()
+        return conn
+
+    async def reread() -> str | None:
+        async with FunctionComputeAsyncHook(reread=True) as hook:
+            return hook.settings.auth.access_key_id
+
+    async def main() -> list[str | None]:
+        first = asyncio.ensure_future(reread())
+        await has_read.wait()
+        connection(**{**emulator.connection, "login": "new-key-id"})
+        second = asyncio.ensure_future(reread())
+        await asyncio.sleep(0)
+        go_on.set()
+        return [await first, await second]
+
+    monkeypatch.setattr(hooks, "_read_connection", slowly)
+
+    assert asyncio.run(main()) == [emulator.connection["login"], "new-key-id"]
+
+
 def test_a_connection_of_another_type_is_refused(connection: Callable[..., str]) -> None:
     connection(conn_type="http", login="id", password="secret")
 

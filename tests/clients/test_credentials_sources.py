@@ -421,6 +421,7 @@ def test_instance_metadata_is_never_asked_through_a_proxy(
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
     """What the library has read from the environment when it was imported: nothing, a home without files, and this."""
     monkeypatch.setattr("alibabacloud_credentials.utils.auth_constant.HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
 
     def set_to(**variables: str) -> None:
         for name, value in variables.items():
@@ -490,11 +491,164 @@ def test_default_asks_for_an_instance_role_named_in_a_credentials_file_without_a
     environment: Callable[..., None], tmp_path: Path, record: Callable[[str], Recorder]
 ) -> None:
     library = record("EcsRamRoleCredentialsProvider")
-    (tmp_path / ".alibabacloud").mkdir()
-    (tmp_path / ".alibabacloud" / "credentials.ini").write_text("[default]\ntype=ecs_ram_role\nrole_name=airflow\n")
+    ini_profile(tmp_path, type="ecs_ram_role", role_name="airflow")
 
     assert source_for(DEFAULT)() == ISSUED
     assert library.made_with == [{"role_name": "airflow", "async_update_enabled": False}]
+
+
+def ini_profile(home: Path, **section: str) -> None:
+    (home / ".alibabacloud").mkdir()
+    lines = "".join(f"{key} = {text}\n" for key, text in section.items())
+    (home / ".alibabacloud" / "credentials.ini").write_text(f"[default]\n{lines}")
+
+
+ROLE_OF_A_PROFILE = {"role_arn": ROLE, "role_session_name": "night", "policy": "{}"}
+OIDC_OF_A_PROFILE = {"role_arn": ROLE, "oidc_provider_arn": OIDC_PROVIDER, "oidc_token_file_path": "/token"}
+OF_ALIYUN = {"duration_seconds": 900, "sts_region_id": "cn-beijing", "enable_vpc": True}
+IN_ALIYUN = {"policy": "{}", "expired_seconds": 900, "sts_region": "cn-beijing", "enable_vpc": True}
+KEYS_OF_A_PROFILE = {"access_key_id": KEY, "access_key_secret": SECRET}
+
+
+@pytest.mark.parametrize(
+    ("profile", "made", "arguments"),
+    [
+        (
+            {
+                "mode": "RamRoleArn",
+                **KEYS_OF_A_PROFILE,
+                "ram_role_arn": ROLE,
+                "ram_session_name": "night",
+                **IN_ALIYUN,
+            },
+            "RamRoleArnCredentialsProvider",
+            {**KEYS_OF_A_PROFILE, **ROLE_OF_A_PROFILE, **OF_ALIYUN},
+        ),
+        (
+            {
+                "mode": "OIDC",
+                "ram_role_arn": ROLE,
+                "oidc_provider_arn": OIDC_PROVIDER,
+                "oidc_token_file": "/token",
+                **IN_ALIYUN,
+            },
+            "OIDCRoleArnCredentialsProvider",
+            {**OIDC_OF_A_PROFILE, "policy": "{}", **OF_ALIYUN},
+        ),
+        ({"mode": "External", "process_command": "keys"}, "ExternalCredentialsProvider", {"process_command": "keys"}),
+    ],
+    ids=["RamRoleArn", "OIDC", "External"],
+)
+def test_default_takes_what_a_profile_of_the_aliyun_command_leads_to(
+    environment: Callable[..., None],
+    tmp_path: Path,
+    record: Callable[[str], Recorder],
+    profile: dict[str, Any],
+    made: str,
+    arguments: dict[str, Any],
+) -> None:
+    library = record(made)
+    aliyun_profile(tmp_path, **profile)
+
+    assert place("profile of the aliyun command")() == ISSUED  # the expiry included
+    assert library.made_with == [arguments]
+
+
+def place(name: str) -> Callable[[], Credentials]:
+    """One of the places where auth_type default looks."""
+    [found] = [each for each in role_credentials._FirstFound(DEFAULT, "sts.invalid")._places if each.name == name]
+    return found
+
+
+def test_default_follows_a_chain_of_profiles(
+    environment: Callable[..., None], tmp_path: Path, record: Callable[[str], Recorder]
+) -> None:
+    library = record("RamRoleArnCredentialsProvider")
+    aliyun_profile(tmp_path, mode="ChainableRamRoleArn", source_profile="keys", ram_role_arn=ROLE)
+    path = tmp_path / ".aliyun" / "config.json"
+    document = json.loads(path.read_text())
+    document["profiles"].append({"name": "keys", "mode": "AK", **KEYS_OF_A_PROFILE})
+    path.write_text(json.dumps(document))
+
+    assert source_for(DEFAULT)() == ISSUED
+    [arguments] = library.made_with
+    assert arguments["role_arn"] == ROLE
+    assert arguments["credentials_provider"].get_credentials().get_access_key_id() == KEY
+
+
+@pytest.mark.parametrize(
+    ("section", "made", "arguments"),
+    [
+        (
+            {"type": "ram_role_arn # assumed", **KEYS_OF_A_PROFILE, **ROLE_OF_A_PROFILE},
+            "RamRoleArnCredentialsProvider",
+            {**KEYS_OF_A_PROFILE, **ROLE_OF_A_PROFILE},
+        ),
+        (
+            {"type": "oidc_role_arn", **OIDC_OF_A_PROFILE},
+            "OIDCRoleArnCredentialsProvider",
+            OIDC_OF_A_PROFILE,
+        ),
+    ],
+    ids=["ram_role_arn", "oidc_role_arn"],
+)
+def test_default_takes_what_a_credentials_file_leads_to(
+    environment: Callable[..., None],
+    tmp_path: Path,
+    record: Callable[[str], Recorder],
+    section: dict[str, str],
+    made: str,
+    arguments: dict[str, Any],
+) -> None:
+    library = record(made)
+    ini_profile(tmp_path, **section)
+
+    assert place("credentials file")() == ISSUED
+    assert library.made_with == [arguments]
+
+
+def test_default_takes_keys_from_a_credentials_file(environment: Callable[..., None], tmp_path: Path) -> None:
+    ini_profile(tmp_path, type="access_key", access_key_id=KEY, access_key_secret=SECRET)
+
+    assert source_for(DEFAULT)() == Credentials(KEY, SECRET)
+
+
+def test_the_profile_that_the_environment_names_is_taken(
+    environment: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aliyun_profile(tmp_path, mode="AK", access_key_id="another", access_key_secret="another")
+    path = tmp_path / ".aliyun" / "config.json"
+    document = json.loads(path.read_text())
+    document["profiles"].append({"name": "airflow", "mode": "AK", **KEYS_OF_A_PROFILE})
+    path.write_text(json.dumps(document))
+    monkeypatch.setenv("ALIBABA_CLOUD_PROFILE", "airflow")
+
+    assert source_for(DEFAULT)() == Credentials(KEY, SECRET)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", '{"profiles": 1}', '{"current": "p", "profiles": [{"name": "p", "mode": ["AK"]}]}', "\xff\xfe"],
+)
+def test_a_profile_file_that_cannot_be_read_is_a_place_without_credentials(
+    environment: Callable[..., None], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / ".aliyun").mkdir()
+    (tmp_path / ".aliyun" / "config.json").write_text(text, encoding="latin-1")
+
+    with pytest.raises(SettingsError, match="\n  - profile of the aliyun command: "):
+        provider_for(DEFAULT).get(None)
+
+
+@pytest.mark.parametrize("text", ["key = text", "[default", "\xff\xfe"])
+def test_a_credentials_file_that_cannot_be_read_may_be_just_being_written(
+    environment: Callable[..., None], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / ".alibabacloud").mkdir()
+    (tmp_path / ".alibabacloud" / "credentials.ini").write_text(text, encoding="latin-1")
+
+    with pytest.raises(MalformedBodyError, match="credentials file: "):
+        provider_for(DEFAULT).get(None)
 
 
 def test_default_asks_the_credentials_uri_of_the_environment_last(
