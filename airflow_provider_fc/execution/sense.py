@@ -13,6 +13,7 @@ from airflow_provider_fc.core import errors
 from airflow_provider_fc.core.batch import Batch, failed_count, failure_text
 from airflow_provider_fc.core.errors import ConnectionNotFoundError, FunctionComputeError, ParameterError
 from airflow_provider_fc.core.explain import explain
+from airflow_provider_fc.core.limits import RECORD_RETENTION
 from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch_ids import watch
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _FIRST_POLL_SECONDS = 30
 _EXPLAIN_SECONDS = 30
 _LIVE_STATUS = "fc_live_status"
-_LONG_WAIT = timedelta(days=6)
+_LONG_WAIT = RECORD_RETENTION - timedelta(days=1)
 _ERRORS: dict[Kind, type[FunctionComputeError]] = {
     Kind.FAILED: errors.InvocationsFailedError,
     Kind.LOST: errors.InvocationsLostError,
@@ -130,9 +131,10 @@ class SensorExecution:
         began_at = rescheduled_at or getattr(context.get("ti"), "start_date", None) or datetime.now(UTC)
         if sensor.timeout > _LONG_WAIT.total_seconds():
             sensor.log.warning(
-                "timeout is %.1f days, but Function Compute keeps records for 7: give expected_count or "
+                "timeout is %.1f days, but Function Compute keeps records for %d: give expected_count or "
                 "invocation_ids, so that an expired record cannot be taken for none",
                 sensor.timeout / 86_400,
+                RECORD_RETENTION.days,
             )
         schedule = Schedule(
             poll_interval=sensor.poke_interval,

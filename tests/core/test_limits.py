@@ -16,7 +16,7 @@ from airflow_provider_fc.emulator import auth, state
 PACKAGE = Path(airflow_provider_fc.__file__).parent
 # The emulator enforces what it has read for itself; a form's texts are for whoever fills it in.
 MODULES = [path for path in PACKAGE.rglob("*.py") if "emulator" not in path.parts and path.name != "limits.py"]
-LIMITS_IN_WORDS = re.compile(r"\b(7 days|128 KB|256 KB|15 minutes off)\b")
+LIMITS_IN_WORDS = re.compile(r"\b(7 days|for 7\b|128 KB|256 KB|15 minutes off)")
 LIMITS_IN_NUMBERS = {128 * 1024, 256 * 1024, 7 * 86_400, 7 * 86_400_000}
 
 
