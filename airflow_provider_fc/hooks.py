@@ -367,6 +367,7 @@ class _Rereads:
         self._due: dict[str, float] = {}
 
     async def read(self, conn_id: str) -> Connection:
+        """Wait for the next read of a connection."""
         if conn_id not in self._next:
             self._next[conn_id] = asyncio.ensure_future(self._read_when_due(conn_id))
         return await asyncio.shield(self._next[conn_id])
@@ -387,6 +388,7 @@ _rereads: WeakKeyDictionary[asyncio.AbstractEventLoop, _Rereads] = WeakKeyDictio
 
 
 async def _reread_connection(conn_id: str) -> Connection:
+    """Read a connection again, with all others on this loop who wait for that."""
     return await _rereads.setdefault(asyncio.get_running_loop(), _Rereads()).read(conn_id)
 
 

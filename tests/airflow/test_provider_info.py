@@ -96,6 +96,18 @@ def test_every_module_the_metadata_names_can_be_imported(module: str) -> None:
         assert importlib.import_module(module).__name__ == module
 
 
+def test_the_metadata_loads_nothing_heavy_because_every_airflow_process_reads_it(python: Python) -> None:
+    code = (
+        "import sys, airflow_provider_fc.provider_info as info; info.get_provider_info(); "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names))"
+    )
+
+    loaded = set(python("-c", code).stdout.split())
+
+    assert loaded & {"airflow", "msgspec", "pendulum", "requests", "aiohttp", "certifi"} == set()
+    assert "airflow_provider_fc" in loaded
+
+
 def test_the_hook_class_the_metadata_names_has_the_same_connection_type_and_name() -> None:
     module, _, name = CONNECTION_TYPE["hook-class-name"].rpartition(".")
     hook = getattr(importlib.import_module(module), name)
