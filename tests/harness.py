@@ -10,8 +10,8 @@ from typing import Any
 
 from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.calls import function_of
-from airflow_provider_fc.core.errors import FunctionComputeError, TransportError
-from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Sleep
+from airflow_provider_fc.core.errors import TransportError
+from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Sleep, drive
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.outcome import Kind, Outcome
 from airflow_provider_fc.core.settings import Auth, Settings
@@ -63,19 +63,9 @@ class World:
         )
 
     def run(self, flow: Flow[Any]) -> Any:
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    reply = self._obey(step)
-                except FunctionComputeError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(reply)
-        except StopIteration as stop:
-            return stop.value
+        return drive(flow, self._obey)
 
-    def _obey(self, step: Send | Sleep | GetCredentials) -> Any:
+    def _obey(self, step: Step) -> Any:
         if isinstance(step, GetCredentials):
             return self.credentials
         if isinstance(step, Sleep):

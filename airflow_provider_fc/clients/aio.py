@@ -7,7 +7,7 @@ import random
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,8 +28,7 @@ from airflow_provider_fc.clients.network import (
     transport_error,
     warn_once,
 )
-from airflow_provider_fc.core.errors import FunctionComputeError
-from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Sleep
+from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Step, drive_async
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
@@ -200,21 +199,9 @@ class AsyncClient:
 
     async def run(self, flow: Flow[T]) -> T:
         """Obey the flow until it returns; its errors and ours pass through it."""
-        with closing(flow):
-            try:
-                step = next(flow)
-                while True:
-                    try:
-                        answer = await self._obey(step)
-                    except FunctionComputeError as error:
-                        step = flow.throw(error)
-                    else:
-                        step = flow.send(answer)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
+        return await drive_async(flow, self._obey)
 
-    async def _obey(self, step: Send | Sleep | GetCredentials) -> object:
+    async def _obey(self, step: Step) -> object:
         if isinstance(step, Send):
             return await self._transport.send(step)
         if isinstance(step, GetCredentials):

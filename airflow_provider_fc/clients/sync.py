@@ -6,7 +6,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 from uuid import uuid4
@@ -28,8 +28,7 @@ from airflow_provider_fc.clients.network import (
     transport_error,
     warn_once,
 )
-from airflow_provider_fc.core.errors import FunctionComputeError
-from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Sleep
+from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Step, drive
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
@@ -131,21 +130,9 @@ class SyncClient:
 
     def run(self, flow: Flow[T]) -> T:
         """Obey the flow until it returns; its errors and ours pass through it."""
-        with closing(flow):
-            try:
-                step = next(flow)
-                while True:
-                    try:
-                        answer = self._obey(step)
-                    except FunctionComputeError as error:
-                        step = flow.throw(error)
-                    else:
-                        step = flow.send(answer)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
+        return drive(flow, self._obey)
 
-    def _obey(self, step: Send | Sleep | GetCredentials) -> object:
+    def _obey(self, step: Step) -> object:
         if isinstance(step, Send):
             return self._transport.send(step)
         if isinstance(step, GetCredentials):

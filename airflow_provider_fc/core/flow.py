@@ -7,7 +7,8 @@ errors are thrown into it. So the retrying, paging and waiting below is written 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -62,6 +63,40 @@ class GetCredentials:
 
 Step = Send | Sleep | GetCredentials
 Flow = Generator[Step, Any, T]
+
+
+def drive(flow: Flow[T], obey: Callable[[Step], object]) -> T:
+    """Obey a flow's steps until it returns; errors of ours that a step ends with go into the flow."""
+    with closing(flow):
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = obey(step)
+                except FunctionComputeError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+async def drive_async(flow: Flow[T], obey: Callable[[Step], Awaitable[object]]) -> T:
+    """Do the same, awaiting each step."""
+    with closing(flow):
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = await obey(step)
+                except FunctionComputeError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Sleep
+from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Sleep, Step, drive
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.core.signing import Credentials
@@ -61,24 +61,23 @@ class Conversation:
         )
 
     def run(self, flow: Flow[Any]) -> Any:
-        try:
-            step = next(flow)
-            while True:
-                if isinstance(step, GetCredentials):
-                    self.rejected.append(step.rejected)
-                    step = flow.send(next(self._handed_out, self.snapshots[-1]))
-                elif isinstance(step, Sleep):
-                    self.slept.append(step.seconds)
-                    self.now += timedelta(seconds=step.seconds)
-                    step = flow.send(None)
-                else:
-                    step = self._exchange(flow, step)
-        except StopIteration as stop:
-            return stop.value
+        return drive(flow, self._obey)
 
-    def _exchange(self, flow: Flow[Any], send: Send) -> Send | Sleep | GetCredentials:
+    def _obey(self, step: Step) -> object:
+        if isinstance(step, GetCredentials):
+            self.rejected.append(step.rejected)
+            return next(self._handed_out, self.snapshots[-1])
+        if isinstance(step, Sleep):
+            self.slept.append(step.seconds)
+            self.now += timedelta(seconds=step.seconds)
+            return None
+        return self._exchange(step)
+
+    def _exchange(self, send: Send) -> HttpResponse:
         self.sent.append(send.request)
         self.timeouts.append(send.timeout)
         self.now += timedelta(seconds=self.seconds_per_exchange)
         answer = self.answers.pop(0)
-        return flow.throw(answer) if isinstance(answer, Exception) else flow.send(answer)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
