@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.errors import TransportError
-from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Sleep, drive
+from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Sleep, Step, drive
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.outcome import Kind, Outcome
 from airflow_provider_fc.core.settings import Auth, Settings
