@@ -6,6 +6,7 @@ import asyncio
 import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 try:
     from airflow.sdk import log as masking
@@ -67,6 +68,39 @@ def note(context: Context, key: str, value: str) -> None:
             store.set(key, value)
     except Exception as error:  # noqa: BLE001 - the same
         log.info("Task state cannot be kept: %s", type(error).__name__)
+
+
+def count_instances(context: Context, task_id: str) -> int:
+    """Count the instances of a mapped task in this run; one that has been skipped before it was expanded is none."""
+    ti: Any = context["ti"]
+    if AIRFLOW_2:
+        run: Any = context["dag_run"]
+        found = [each for each in run.get_task_instances() if each.task_id == task_id]
+        states = {each.map_index: each.state for each in found}
+        alone = states.pop(-1, None)
+    else:
+        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[task_id], run_ids=[ti.run_id]).get(ti.run_id, {})
+        alone = states.pop(task_id, None)
+    return len(states) or int(alone != "skipped")
+
+
+_test_runs: dict[tuple[object, ...], str] = {}
+
+
+def run_of(ti: Any, *, first_try: bool) -> str:
+    """Name a task's run so that no other one has this name.
+
+    Airflow 2 gives a test run (``airflow dags test``, ``airflow tasks test``, ``dag.test()``) the id of an earlier one
+    of the same date and stores nothing that tells them apart. It carries out all tries in one process, and without the
+    job that any other execution has.
+    """
+    run_id: str = ti.run_id
+    if not AIRFLOW_2 or getattr(ti, "job_id", "") is not None:
+        return run_id
+    key = (ti.dag_id, run_id, ti.task_id, ti.map_index)
+    if first_try or key not in _test_runs:
+        _test_runs[key] = uuid4().hex
+    return f"{run_id} {_test_runs[key]}"
 
 
 def push_link(ti: Any, key: str, url: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
-from airflow_provider_fc.fields import DEFAULT_FIELDS
+from airflow_provider_fc.fields import DEFAULT_FIELDS, holds_xcom
 from airflow_provider_fc.links import FunctionComputeConsoleLink
 
 if TYPE_CHECKING:
@@ -224,6 +224,8 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
     :param invocation_ids: at most 1,000 ids, or the dicts that our operators return.
     :param invocation_id_prefix: stop everything live whose id starts with it.
     :param allow_short_prefix: a prefix of fewer than three letters and digits is meant.
+    :param on_missing: when a task upstream has not given an id that it should: ``fail`` (default), or ``ignore`` to
+        stop the others.
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
     :param qualifier: version or alias.
     :param wait_for_completion: wait until what was stopped has ended.
@@ -240,6 +242,7 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
         "function_name",
         "invocation_ids",
         "invocation_id_prefix",
+        "on_missing",
         "service_name",
         "qualifier",
         "fc_conn_id",
@@ -253,6 +256,7 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
         invocation_ids: Any = None,
         invocation_id_prefix: str | None = None,
         allow_short_prefix: bool = False,
+        on_missing: str = "fail",
         service_name: str | None = None,
         qualifier: str | None = None,
         wait_for_completion: bool = False,
@@ -268,6 +272,7 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
         self.invocation_ids = invocation_ids
         self.invocation_id_prefix = invocation_id_prefix
         self.allow_short_prefix = allow_short_prefix
+        self.on_missing = on_missing
         self.service_name = service_name
         self.qualifier = qualifier
         self.wait_for_completion = wait_for_completion
@@ -281,3 +286,13 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
         from airflow_provider_fc.execution import stop
 
         return stop.execute(self, context)
+
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render as Airflow does, but for ids that tasks upstream should have given and have not: they are ``None``."""
+        if content is self.invocation_ids and holds_xcom(content):
+            from airflow_provider_fc.execution.upstream import ids_from
+
+            return ids_from(content, context, self)
+        return super().render_template(content, context, jinja_env, seen_oids)

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_fc.fields import holds_xcom
 from airflow_provider_fc.links import FunctionComputeConsoleLink
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         ``{{ run_id }}``) are taken for ``_``. End it with a delimiter: ``run-1`` also matches ``run-10``.
     :param invocation_ids: exactly these ids (at most 1,000), or the dicts that our invoke operator returns. A missing
         one is never taken for done.
+    :param on_missing: when a task upstream has not given an id that it should: ``fail`` (default), or ``ignore`` to
+        wait for the others; without any id it fails all the same.
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
     :param qualifier: version or alias.
     :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; invocations that started before it do
@@ -60,6 +63,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         "function_name",
         "invocation_id_prefix",
         "invocation_ids",
+        "on_missing",
         "service_name",
         "qualifier",
         "started_after",
@@ -82,6 +86,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         function_name: str,
         invocation_id_prefix: str | None = None,
         invocation_ids: Any = None,
+        on_missing: str = "fail",
         service_name: str | None = None,
         qualifier: str | None = None,
         started_after: Any = None,
@@ -100,6 +105,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         self.function_name = function_name
         self.invocation_id_prefix = invocation_id_prefix
         self.invocation_ids = invocation_ids
+        self.on_missing = on_missing
         self.service_name = service_name
         self.qualifier = qualifier
         self.started_after = started_after
@@ -164,6 +170,16 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
                 if (next_kwargs or {}).get("error") == "Trigger timeout":
                     raise AirflowSensorTimeout(f"The trigger did not answer in time: {self.what()}") from error
                 raise TriggerError(f"The trigger failed ({error}): {self.what()}") from error
+
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render as Airflow does, but for ids that tasks upstream should have given and have not: they are ``None``."""
+        if content is self.invocation_ids and holds_xcom(content):
+            from airflow_provider_fc.execution.upstream import ids_from
+
+            return ids_from(content, context, self)
+        return super().render_template(content, context, jinja_env, seen_oids)
 
     def what(self) -> str:
         """Name what is waited for, in words for messages."""

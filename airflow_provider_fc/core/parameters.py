@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -114,12 +114,36 @@ def invocation_ids(
         return ()
     if isinstance(value, int) and not isinstance(value, bool):
         raise ParameterError(name, f"{value!r} {_NUMBER_FOR_TEXT}")
-    ids = tuple(dict.fromkeys(_id_of(name, item) for item in _items(name, value)))
+    items = list(_items(name, value))
+    if missing := sum(map(_is_missing, items)):
+        raise ParameterError(
+            name,
+            f"{missing} of {len(items)} ids are missing: the tasks that should give them have submitted nothing or not "
+            "finished; give on_missing='ignore' if only the others are meant",
+        )
+    ids = tuple(dict.fromkeys(_id_of(name, item) for item in items))
     if not ids and not may_be_empty:
         raise ParameterError(name, "is empty; give at least one id, or skip the task when there is nothing to wait for")
     if at_most is not None and len(ids) > at_most:
         raise ParameterError(name, f"{len(ids)} ids are more than {at_most}; use a common prefix and expected_count")
     return ids
+
+
+def known_ids(name: str, value: object, *, on_missing: object) -> object:
+    """Leave out the ids that are missing, where that is meant; nothing else is checked here.
+
+    :param on_missing: ``fail`` or ``ignore``.
+    """
+    if choice("on_missing", on_missing, ("fail", "ignore")) == "fail" or value is None:
+        return value
+    return [item for item in _items(name, value) if not _is_missing(item)]
+
+
+def _is_missing(item: object) -> bool:
+    """Tell whether a task upstream should have given an id and has given nothing."""
+    if isinstance(item, Mapping) and "invocation_id" in item:
+        item = item["invocation_id"]
+    return is_absent(item)
 
 
 def _items(name: str, value: object) -> Iterable[object]:
@@ -134,6 +158,9 @@ def _items(name: str, value: object) -> Iterable[object]:
             raise ParameterError(name, f"is a list {_MADE_TEXT}") from None
     if isinstance(value, Mapping):
         return [value]
+    if isinstance(value, Sequence) and not isinstance(value, (list, tuple, bytes, bytearray)):
+        # Airflow's lazy sequences find their end by asking beyond it, which leaves an error in the task's log.
+        return [value[index] for index in range(len(value))]
     if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
         return value
     raise ParameterError(name, f"{type(value).__name__} is neither text nor a list")

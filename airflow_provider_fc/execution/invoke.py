@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_fc._compat import note, recall
+from airflow_provider_fc._compat import note, recall, run_of
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.calls import get_operation, invoke_operation, stop_operation
@@ -58,6 +58,11 @@ def _not_to_be_retried() -> Iterator[None]:
         yield
     except NoRecordError as error:
         raise AirflowFailException(f"{error}. No retry follows, because it would run the function again") from None
+
+
+def _push_id(context: Context, invocation_id: str | None) -> None:
+    """Tell tasks downstream, however this one ends. Airflow keeps it over a deferral, and clears it at a retry."""
+    context["ti"].xcom_push(key="invocation_id", value=invocation_id)
 
 
 class InvokeExecution:
@@ -123,7 +128,7 @@ class InvokeExecution:
         # Clearing a running task adds a try that retries= does not count.
         attempts = max(task.retries or 0, try_number - generation) + 1
         conversation = start(
-            self._operation_for(function, context, generation),
+            self._operation_for(function, context, generation, first_try=first_try),
             attempts if task.invocation_id is None else 1,  # FC accepts an id of the author's own once
             hook.client.context,
             watched=task.wait_for_completion,
@@ -135,6 +140,8 @@ class InvokeExecution:
             submitted, self._submitted = self._submitted, None  # somebody else's: a kill must not stop it
             if not first_try:
                 raise
+            if submitted is not None:
+                _push_id(context, None)  # nor must a task downstream
             # No retry: it would find an earlier try, this one, and take the stranger's invocation for that one's.
             invocation_id = submitted or parameters.invocation_id("invocation_id", task.invocation_id)
             raise AirflowFailException(
@@ -142,6 +149,8 @@ class InvokeExecution:
                 f"or Airflow has it, and it is left alone. Set invocation_id_prefix, or an invocation_id of this "
                 f"task's own. {error}"
             ) from error
+        if self._submitted != started.invocation_id:
+            _push_id(context, started.invocation_id)
         self._submitted = started.invocation_id
         task.log.info(
             "Invocation %s of %s [request id %s]", started.invocation_id, task.function_name, started.request_id
@@ -161,19 +170,23 @@ class InvokeExecution:
         note(context, _GENERATION, f"{max_tries} {generation}")
         return generation
 
-    def _operation_for(self, function: FunctionRef, context: Context, generation: int) -> Callable[[int], Invoke]:
+    def _operation_for(
+        self, function: FunctionRef, context: Context, generation: int, *, first_try: bool
+    ) -> Callable[[int], Invoke]:
         task = self.task
         parameters.refuse_python_text("payload", task.payload)
         prefix = parameters.id_prefix("invocation_id_prefix", task.invocation_id_prefix)
         if prefix is not None and task.invocation_id is not None:
             raise ParameterError("invocation_id", "is given beside invocation_id_prefix; give one of the two")
         ti = context["ti"]
-        key = TaskKey(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, generation)
+        run = run_of(ti, first_try=first_try)
+        key = TaskKey(ti.dag_id, run, ti.task_id, -1 if ti.map_index is None else ti.map_index, generation)
 
         def operation(attempt: int) -> Invoke:
             if task.invocation_id is None:
-                # Before it is sent: a kill must find it even when the answer has not come yet.
+                # Before it is sent: a kill, and tasks downstream, must find it even when no answer comes.
                 invocation_id = self._submitted = key.invocation_id(prefix, attempt)
+                _push_id(context, invocation_id)
             else:
                 # An id that others may use as well is this task's only once FC has accepted it.
                 invocation_id = parameters.invocation_id("invocation_id", task.invocation_id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturnValue
 
 from airflow_provider_fc._compat import first_reschedule_date, note, recall
-from airflow_provider_fc.core import errors
+from airflow_provider_fc.core import errors, parameters
 from airflow_provider_fc.core.batch import Batch, failed_count, failure_text
 from airflow_provider_fc.core.errors import ConnectionNotFoundError, FunctionComputeError, ParameterError
 from airflow_provider_fc.core.explain import explain
@@ -112,7 +112,7 @@ class SensorExecution:
         return Batch.from_parameters(
             function_of_task(sensor, hook),
             invocation_id_prefix=sensor.invocation_id_prefix,
-            invocation_ids=sensor.invocation_ids,
+            invocation_ids=parameters.known_ids("invocation_ids", sensor.invocation_ids, on_missing=sensor.on_missing),
             started_after=sensor.started_after,
             expected_count=sensor.expected_count,
             settle_seconds=sensor.settle_seconds,

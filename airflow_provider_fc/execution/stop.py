@@ -47,7 +47,8 @@ def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> d
 
 
 def _ids(task: FunctionComputeStopInvocationsOperator, hook: FunctionComputeHook) -> Sequence[str]:
-    ids = parameters.invocation_ids("invocation_ids", task.invocation_ids, may_be_empty=True)
+    known = parameters.known_ids("invocation_ids", task.invocation_ids, on_missing=task.on_missing)
+    ids = parameters.invocation_ids("invocation_ids", known, may_be_empty=True)
     prefix = parameters.id_prefix("invocation_id_prefix", task.invocation_id_prefix)
     if (task.invocation_ids is None) == (prefix is None):
         raise ParameterError(

@@ -22,6 +22,7 @@ from airflow_provider_fc.core.errors import (
     InvocationsFailedError,
     InvocationsLostError,
     ParameterError,
+    TransportError,
     TriggerError,
     UnavailableError,
     WaitTimeoutError,
@@ -451,6 +452,47 @@ def test_a_kill_before_an_id_of_the_author_s_own_is_accepted_stops_nobody(emulat
     made.on_kill()
 
     assert emulator.state.status("resize", "nightly") == "Running"
+
+
+def pushed_id(made: FunctionComputeInvokeOperator, *, fails: type[Exception]) -> Any:
+    """What a task downstream reads of a first try that fails; ``...`` if it finds nothing."""
+    ti = TaskInstance(max_tries=2, try_number=1)
+    with pytest.raises(fails):
+        made.execute({"ti": ti})
+    return ti.xcoms.get("invocation_id", ...)
+
+
+@pytest.mark.parametrize("own", [None, "nightly"], ids=["derived", "own"])
+def test_what_was_submitted_is_known_downstream_after_a_failure(
+    emulator: FunctionComputeEmulator, own: str | None
+) -> None:
+    lives(emulator, "Running")
+
+    found = pushed_id(operator(invocation_id=own, timeout=0), fails=WaitTimeoutError)
+
+    assert [found] == invoked(emulator)
+
+
+def test_what_was_submitted_is_known_downstream_although_no_answer_came(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str]
+) -> None:
+    connection(**{**emulator.connection, "extra": {**emulator.connection["extra"], "max_attempts": 1}})
+    emulator.add_faults([{"action": "lose_answer", "operation": "Invoke"}])
+
+    found = pushed_id(operator(), fails=TransportError)
+
+    assert [found] == invoked(emulator)
+
+
+@pytest.mark.parametrize("own", [None, "nightly"], ids=["derived", "own"])
+def test_a_stranger_s_invocation_is_not_known_downstream(emulator: FunctionComputeEmulator, own: str | None) -> None:
+    lives(emulator, "Running")
+    if own is None:
+        pushed_id(operator(timeout=0), fails=WaitTimeoutError)  # as another Airflow with the same names does
+    else:
+        emulator.add_invocations([{"function": "resize", "id": own, "statuses": ["Running"]}])
+
+    assert pushed_id(operator(invocation_id=own), fails=AirflowFailException) in (None, ...)
 
 
 class Store(dict[str, str]):

@@ -224,10 +224,49 @@ def test_a_thousand_ids_are_taken_and_one_more_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [[""], [None], ["None"], [b"a"], [{}], [{"invocation_id": None}], "", "None"], ids=str
+    "value", [[b"a"], [{}], [{"request_id": "a"}], [object()]], ids=["bytes", "{}", "row", "object"]
 )
 def test_what_is_no_id_is_refused(value: Any) -> None:
     assert "is not an id" in problem(parameters.invocation_ids, value)
+
+
+MISSING = [
+    ([None], 1, []),
+    ([""], 1, []),
+    (["None"], 1, []),
+    ("None", 1, []),
+    ("", 1, []),
+    ({"invocation_id": None}, 1, []),
+    (["a", None, "b", {"invocation_id": None}], 2, ["a", "b"]),
+    (Lazy("a", None), 1, ["a"]),
+    ('["a", null]', 1, ["a"]),
+]
+
+
+@pytest.mark.parametrize(("value", "missing", "known"), MISSING, ids=str)
+def test_a_missing_id_is_an_error_unless_it_may_be_left_out(value: Any, missing: int, known: list[str]) -> None:
+    text = problem(parameters.invocation_ids, parameters.known_ids("invocation_ids", value, on_missing="fail"))
+
+    assert f"{missing} of {missing + len(known)} ids are missing" in text
+    assert "on_missing='ignore'" in text
+    assert parameters.known_ids("invocation_ids", value, on_missing="ignore") == known
+
+
+@pytest.mark.parametrize("word", ["", None, "skip"])
+def test_what_missing_ids_mean_is_said_in_a_known_word(word: Any) -> None:
+    with pytest.raises(ParameterError, match=r"on_missing: .* is unknown; use one of fail, ignore"):
+        parameters.known_ids("invocation_ids", ["a"], on_missing=word)
+
+
+class EndlessLogs(Lazy):
+    """A sequence of Airflow 3: asking beyond its end leaves an error in the task's log."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise AssertionError("iterated, which asks beyond the end")
+
+
+def test_a_lazy_sequence_is_not_asked_beyond_its_end() -> None:
+    assert parameters.invocation_ids("ids", EndlessLogs("a", "b")) == ("a", "b")
 
 
 @pytest.mark.parametrize("value", [5, [5], [20261127.0], [{"invocation_id": 5}]], ids=str)

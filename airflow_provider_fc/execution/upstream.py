@@ -1,0 +1,72 @@
+"""Reads the ids of invocations from tasks upstream: one that is missing is ``None``, and never just left out.
+
+Airflow leaves out what a task has not pushed: a mapped task gives fewer values, and which ones cannot be seen. So the
+values are counted against the task's instances.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import MappedOperator, XComArg, XComNotFound
+
+from airflow_provider_fc._compat import count_instances
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+
+def ids_from(source: Any, context: Context, task: BaseOperator) -> list[Any]:
+    """Resolve what stands for ids.
+
+    :param source: an ``XComArg``, or a list with some.
+    :param task: who asks.
+    """
+    if isinstance(source, (list, tuple)):
+        return [found for each in source for found in ids_from(each, context, task)]
+    if not isinstance(source, XComArg):
+        return [task.render_template(source, context)]
+    if type(source).__name__ == "ConcatXComArg":
+        return ids_from(list(getattr(source, "args", ())), context, task)
+    found = _listed(source, _resolve(source, context))
+    return found + [None] * (_expected(source, context, task) - len(found))
+
+
+def _resolve(source: Any, context: Context) -> Any:
+    """Resolve as Airflow does, but for one that is missing: that is ``None`` for every XCom, not for results alone."""
+    if hasattr(source, "key") and not _is_mapped(source.operator):
+        # Without map_indexes Airflow 3 asks for all there are; asked for that one, it logs an error if it is missing.
+        return context["ti"].xcom_pull(task_ids=source.operator.task_id, key=source.key)
+    try:
+        return source.resolve(context)
+    except XComNotFound:
+        return None
+
+
+def _is_mapped(operator: Any) -> bool:
+    return isinstance(operator, MappedOperator) or operator.get_closest_mapped_task_group() is not None
+
+
+def _listed(source: Any, found: Any) -> list[Any]:
+    if found is None:
+        return []
+    if isinstance(found, str) or hasattr(found, "keys") or not hasattr(found, "__getitem__"):
+        return [found]
+    if hasattr(source, "key"):
+        return list(found[:])  # one request in all; by index it is one each
+    return [found[index] for index in range(len(found))]
+
+
+def _expected(source: Any, context: Context, task: BaseOperator) -> int:
+    """Count the values that there are if none is missing."""
+    operators = [operator for operator, _ in source.iter_references()]
+    return max((_count(operator, context, task) for operator in operators), default=0)
+
+
+def _count(operator: Any, context: Context, task: BaseOperator) -> int:
+    if not _is_mapped(operator):
+        return 1
+    group = operator.get_closest_mapped_task_group()
+    if group is not None and group == task.get_closest_mapped_task_group():
+        return 1  # the instance beside this one
+    return count_instances(context, operator.task_id)
