@@ -47,7 +47,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help venv test test-fast e2e test-airflow test-airflow-2 lint types architecture mutants \
-	benchmark-reliability benchmark-emulator demo constraints clean
+	benchmark benchmark-reliability benchmark-emulator demo constraints clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-22s %s\n", $$1, $$2 }'
@@ -85,6 +85,9 @@ mutants: $(VENV)/.test ## break one important rule at a time; the test that guar
 
 benchmark-reliability: $(VENV)/.test ## five minutes of faults and throttling on a real clock
 	$(VENV)/bin/python benchmarks/reliability.py
+
+benchmark: $(VENV)/.test ## what listing and importing cost beside the official SDK, requests and aiohttp (six minutes)
+	$(VENV)/bin/python benchmarks/listing.py
 
 benchmark-emulator: $(VENV)/.test ## what large listings cost the local Function Compute
 	$(VENV)/bin/python benchmarks/emulator.py

@@ -116,15 +116,15 @@ class AiohttpTransport:
     def __init__(self, settings: Settings, session: aiohttp.ClientSession) -> None:
         self._settings = settings
         self._session = session
+        self._proxies: dict[str, tuple[URL | None, dict[str, str]]] = {}
 
     async def send(self, send: Send) -> HttpResponse:
         """:raises TransportError: no complete answer."""
         request, settings = send.request, self._settings
-        warn_once(settings.conn_id, request.origin, settings.verify)
         headers = outgoing_headers(settings, request)
         total = total_timeout(settings, send.timeout)
         try:
-            proxy, proxy_headers = _proxy(proxy_for(settings, request.origin))
+            proxy, proxy_headers = self._proxies.get(request.origin) or self._find_proxy(request.origin)
             if not request.origin.startswith("https:"):
                 headers |= proxy_headers  # aiohttp itself sends them only with CONNECT
             async with self._session.request(
@@ -147,6 +147,12 @@ class AiohttpTransport:
         else:
             return HttpResponse(response.status, _headers(response), body)
         raise failure
+
+    def _find_proxy(self, origin: str) -> tuple[URL | None, dict[str, str]]:
+        """Find out once how an origin is reached."""
+        warn_once(self._settings.conn_id, origin, self._settings.verify)
+        found = self._proxies[origin] = _proxy(proxy_for(self._settings, origin))
+        return found
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:

@@ -7,14 +7,15 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from http.client import HTTPException
+from typing import TypeVar, cast
 from uuid import uuid4
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
-from urllib3 import HTTPConnectionPool
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, Timeout
 from urllib3.exceptions import HTTPError, InsecureRequestWarning
 
 from airflow_provider_fc.clients.credentials import CredentialsProvider, provider_for
@@ -29,7 +30,7 @@ from airflow_provider_fc.clients.network import (
     warn_once,
 )
 from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, Step, drive
-from airflow_provider_fc.core.http import HttpRequest, HttpResponse
+from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
 from airflow_provider_fc.core.settings import Settings
@@ -37,12 +38,15 @@ from airflow_provider_fc.core.signing import Credentials
 
 T = TypeVar("T")
 
+_CHUNK = 2**18  # a page of 100 is read at one go
 
-class _Adapter(HTTPAdapter):
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:
-        pool = cast("HTTPConnectionPool", super().get_connection_with_tls_context(*args, **kwargs))
-        pool.ConnectionCls = TimedHTTPSConnection if pool.scheme == "https" else TimedHTTPConnection
-        return pool
+
+def _body(response: BaseHTTPResponse) -> bytes:
+    try:
+        return b"".join(response.stream(_CHUNK, decode_content=True))
+    finally:  # as requests ends a response
+        response.close()
+        response.release_conn()
 
 
 @contextmanager
@@ -53,56 +57,79 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-class RequestsTransport:
-    """Sends requests exactly as they are: no redirects, no ``.netrc``, no environment, no resending.
+@dataclass(frozen=True)
+class _Way:
+    """How an origin is reached.
 
-    :raises SettingsError: ``verify`` or a variable names a file that cannot be used.
+    :param absolute: a proxy that is asked for a plain ``http`` origin wants its whole URL.
     """
 
+    pool: HTTPConnectionPool
+    absolute: bool
+
+
+class RequestsTransport:
+    """Sends requests exactly as they are: no redirects, no ``.netrc``, no environment, no resending."""
+
     def __init__(self, settings: Settings) -> None:
-        if ca_bundle(settings)[1] != "the package certifi":
-            tls_context(settings)
         self._settings = settings
         # Not a Session: that one keeps cookies, reads the environment, and looks where a redirect leads.
-        self._adapter = _Adapter()
+        self._adapter = HTTPAdapter()
+        self._ways: dict[str, _Way] = {}
 
     def send(self, send: Send) -> HttpResponse:
-        """:raises TransportError: no complete answer."""
+        """Send one request.
+
+        :raises TransportError: no complete answer.
+        :raises SettingsError: ``verify`` or a variable names a file that cannot be used.
+        """
         request, settings = send.request, self._settings
-        warn_once(settings.conn_id, request.origin, settings.verify)
-        proxy = proxy_for(settings, request.origin)
         total = total_timeout(settings, send.timeout)
         ends.set(time.monotonic() + total)
-        prepared = self._prepare(request)
+        headers = outgoing_headers(settings, request)
         try:
-            with (
-                nullcontext() if settings.verify else _without_warnings(),
-                self._adapter.send(
-                    prepared,
-                    timeout=(min(settings.connect_timeout, total), min(settings.read_timeout, total)),
-                    verify=ca_bundle(settings)[0] or False,
-                    proxies={"http": proxy, "https": proxy} if proxy else {},
-                ) as response,
-            ):
-                body = response.content
-        # requests lets some of urllib3's errors through, and ValueErrors about hosts and ports that cannot be.
-        except (requests.RequestException, HTTPError, OSError, ValueError) as error:
+            way = self._ways.get(request.origin) or self._find_way(request.origin)
+            with nullcontext() if settings.verify else _without_warnings():
+                response = way.pool.urlopen(
+                    request.method,
+                    request.url if way.absolute else request.target,  # these bytes are signed
+                    body=request.body or None,
+                    headers=headers,
+                    retries=False,
+                    redirect=False,
+                    assert_same_host=False,
+                    preload_content=False,
+                    timeout=Timeout(min(settings.connect_timeout, total), min(settings.read_timeout, total)),
+                )
+                body = _body(response)
+        # Both libraries let errors of what is below through, and ValueErrors about hosts and ports that cannot be.
+        except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
             failure = transport_error(request, error)
         else:
-            headers = {name.lower(): value for name, value in response.headers.items()}
-            return HttpResponse(response.status_code, headers, body)
+            answer = {name.lower(): value for name, value in response.headers.itermerged()}
+            return HttpResponse(response.status, answer, body)
         raise failure
 
-    def _prepare(self, request: HttpRequest) -> requests.PreparedRequest:
-        # Filled by hand: requests' own way of preparing would rewrite the bytes that are signed.
+    def _find_way(self, origin: str) -> _Way:
+        """Find out once how an origin is reached: requests' adapter knows proxies and authorities, its pool sends."""
+        settings = self._settings
+        warn_once(settings.conn_id, origin, settings.verify)
+        proxy = proxy_for(settings, origin)
+        proxies = {"http": proxy, "https": proxy} if proxy else {}
+        path, source = ca_bundle(settings)
+        if source != "the package certifi":
+            tls_context(settings)  # requests' own error about an unusable file says neither where it is named nor why
+        verify = path or False
         prepared = requests.PreparedRequest()
-        prepared.method, prepared.url, prepared.body = request.method, request.url, request.body or None
-        prepared.headers = CaseInsensitiveDict(outgoing_headers(self._settings, request))
-        if request.body:
-            prepared.headers["content-length"] = str(len(request.body))
-        return prepared
+        prepared.url = f"{origin}/"
+        pool = cast("HTTPConnectionPool", self._adapter.get_connection_with_tls_context(prepared, verify, proxies))
+        self._adapter.cert_verify(pool, prepared.url, verify, None)  # type: ignore[no-untyped-call]
+        pool.ConnectionCls = TimedHTTPSConnection if pool.scheme == "https" else TimedHTTPConnection
+        way = self._ways[origin] = _Way(pool, absolute=bool(proxy) and not origin.startswith("https:"))
+        return way
 
     def close(self) -> None:
+        self._ways.clear()
         self._adapter.close()
 
 

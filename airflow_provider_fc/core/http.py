@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from urllib.parse import quote
 
 
+# The same few texts stand in every request of a listing.
+@lru_cache(maxsize=1024)
 def percent_encode(text: str) -> str:
     """Encode as RFC 3986 wants it: everything but letters, digits and ``-._~`` (a space is ``%20``, never ``+``)."""
     return quote(text, safe="~")
 
 
+@lru_cache(maxsize=256)
 def encode_path(path: str) -> str:
     """Percent-encode a decoded path, keeping its slashes."""
     return quote(path, safe="/~")
@@ -27,6 +31,7 @@ def encode_query(parameters: Mapping[str, str]) -> str:
     return "&".join(f"{percent_encode(name)}={percent_encode(parameters[name])}" for name in sorted(parameters))
 
 
+@lru_cache(maxsize=16)
 def http_date(text: str | None) -> datetime | None:
     """Read a ``Date``-like header as UTC; ``None`` when it is absent or unreadable."""
     try:

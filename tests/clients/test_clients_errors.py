@@ -23,7 +23,6 @@ import urllib3
 from aiohttp import client_exceptions, client_proto, connector, http_exceptions
 from clients.kit import Blocking, OnALoop, settings_for, signed
 from clients.wire_server import WireServer, answer
-from requests.adapters import HTTPAdapter
 from yarl import URL
 
 from airflow_provider_fc.core.errors import TransportError
@@ -50,7 +49,7 @@ SEAMS: dict[str, tuple[type[Blocking | OnALoop], object, str, list[type[Exceptio
     "requests, reading the head": (Blocking, http.client.HTTPResponse, "begin", OF_SOCKETS + OF_HTTP_CLIENT),
     "requests, reading the body": (Blocking, http.client.HTTPResponse, "read", OF_SOCKETS + OF_HTTP_CLIENT),
     "requests, decompressing": (Blocking, urllib3.response.GzipDecoder, "decompress", [zlib.error, OSError]),
-    "requests, anywhere": (Blocking, HTTPAdapter, "send", OF_SOCKETS + OF_REQUESTS),
+    "requests, anywhere": (Blocking, urllib3.HTTPConnectionPool, "urlopen", OF_SOCKETS + OF_REQUESTS),
     "aiohttp, connecting": (OnALoop, connector.aiohappyeyeballs, "start_connection", OF_SOCKETS),
     "aiohttp, reading the head": (OnALoop, client_proto.ResponseHandler, "read", OF_SOCKETS + OF_AIOHTTP),
     "aiohttp, reading the body": (OnALoop, aiohttp.StreamReader, "read", OF_SOCKETS + OF_AIOHTTP),
