@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
@@ -134,6 +135,17 @@ def _xcom_classes() -> tuple[Any, Any]:
         from airflow.sdk.bases.xcom import BaseXCom
         from airflow.sdk.execution_time.xcom import XCom
     return XCom, BaseXCom
+
+
+def silence_scheme_warning(conn_types: Collection[str]) -> None:
+    """Keep Airflow 2 from warning of ``_`` in our types at every read (``Connection.get_uri``, which fills a cache)."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        ours = isinstance(record.args, tuple) and len(record.args) == 1 and record.args[0] in conn_types
+        return not (ours and record.msg.startswith("Connection schemes"))
+
+    if AIRFLOW_2:
+        logging.getLogger("airflow.models.connection.Connection").addFilter(wanted)
 
 
 def mask_secret(secret: str) -> None:

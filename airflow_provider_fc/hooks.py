@@ -20,7 +20,7 @@ import msgspec
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_fc import connection_form
-from airflow_provider_fc._compat import amask_secret, mask_secret
+from airflow_provider_fc._compat import amask_secret, mask_secret, silence_scheme_warning
 from airflow_provider_fc.core import calls, connection_test
 from airflow_provider_fc.core.errors import (
     ConnectionNotFoundError,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONN_TYPES = ("alibaba_fc", "alibaba_cloud")
+silence_scheme_warning(CONN_TYPES)
 
 REREAD_SECONDS = 60.0
 

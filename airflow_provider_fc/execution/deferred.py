@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 
 _CONNECTION_RETRY_SECONDS = 30.0
 _CONNECTION_MISSES = 60
+_NOT_IN_THE_TRIGGERER = (
+    "the task has read it on its worker, but the triggerer does not see it: define it where both do (an AIRFLOW_CONN_ "
+    "variable or a secrets backend of the workers alone is not enough)"
+)
 
 _LAST_READ_SECONDS = 5.0
 """How long the connection may be looked at for new keys even if the deadline is nearer, or has passed."""
@@ -141,11 +145,13 @@ class DeferredWait:
                 misses += missing
                 permanent = isinstance(error, FunctionComputeError) and not missing
                 left = self._seconds_left()
-                if permanent or misses > _CONNECTION_MISSES:
+                if permanent:
                     raise
+                if misses > _CONNECTION_MISSES:
+                    raise ConnectionNotFoundError(self._trigger.fc_conn_id, [_NOT_IN_THE_TRIGGERER]) from error
+                problem = _NOT_IN_THE_TRIGGERER if missing else type(error).__name__
                 if left <= 0:
-                    raise _TimeIsUp(f"connection {self._trigger.fc_conn_id!r} could not be read") from error
-                log.warning(
-                    "Could not read connection %r, trying again: %s", self._trigger.fc_conn_id, type(error).__name__
-                )
+                    what = f"connection {self._trigger.fc_conn_id!r} could not be read: {problem}"
+                    raise _TimeIsUp(what) from error
+                log.warning("Could not read connection %r, trying again: %s", self._trigger.fc_conn_id, problem)
                 await asyncio.sleep(min(_CONNECTION_RETRY_SECONDS, left))

@@ -11,7 +11,12 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturn
 from airflow_provider_fc._compat import first_reschedule_date, note, recall
 from airflow_provider_fc.core import errors, parameters
 from airflow_provider_fc.core.batch import Batch, failed_count, failure_text
-from airflow_provider_fc.core.errors import ConnectionNotFoundError, FunctionComputeError, ParameterError
+from airflow_provider_fc.core.errors import (
+    AccessDeniedError,
+    ConnectionNotFoundError,
+    FunctionComputeError,
+    ParameterError,
+)
 from airflow_provider_fc.core.explain import explain
 from airflow_provider_fc.core.limits import RECORD_RETENTION
 from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
@@ -44,6 +49,7 @@ class SensorExecution:
     def __init__(self, sensor: FunctionComputeInvocationsSensor) -> None:
         self.sensor = sensor
         self._wait: Wait | None = None
+        self._hook: FunctionComputeHook | None = None  # with the connection, read once for all polls
 
     def first_poll_or_defer(self, context: Context) -> dict[str, Any]:
         """Poll once, cheaply; what has not ended yet is handed over to a trigger.
@@ -63,18 +69,16 @@ class SensorExecution:
 
         :raises FunctionComputeError: the batch ended badly, or a permanent error.
         """
-        with hook_of(self.sensor) as hook:
-            try:
-                _ = hook.settings
-            except ConnectionNotFoundError as error:
-                if not self._has_begun(context):
-                    raise
-                # It could be read before; Airflow says the same of a secrets backend that fails for a moment.
-                self.sensor.log.warning("Could not look, the wait goes on: %s", error)
-                return PokeReturnValue(False)
-            if self._wait is None:
-                self._wait = self._start(hook, context)
-            outcome = self._poll(hook, self._wait, context)
+        try:
+            outcome = self._poll_with_current_keys(context)
+        except ConnectionNotFoundError as error:
+            if not self._has_begun(context):
+                raise
+            # It could be read before; Airflow says the same of a secrets backend that fails for a moment.
+            self.sensor.log.warning("Could not poll, the wait goes on: %s", error)
+            outcome = None
+        if outcome is None:
+            self._hook = None  # maybe it is the connection's fault: it is read again
         if outcome is None or not outcome.decided:
             return PokeReturnValue(False)
         return PokeReturnValue(True, self._conclude(outcome))
@@ -93,6 +97,22 @@ class SensorExecution:
     @property
     def last_known(self) -> str:
         return f"last known: {self._wait.watch.known if self._wait else 'nothing'}"
+
+    def _poll_with_current_keys(self, context: Context, refused: AccessDeniedError | None = None) -> Outcome | None:
+        """Poll; when the keys are refused, once more if the connection has got new ones meanwhile."""
+        old = self._hook
+        hook = self._hook = hook_of(self.sensor) if old is None or refused else old
+        with hook:
+            if refused and old and hook.settings.auth == old.settings.auth:
+                raise refused
+            if self._wait is None:
+                self._wait = self._start(hook, context)
+            try:
+                return self._poll(hook, self._wait, context)
+            except AccessDeniedError as error:
+                refused = error
+        self.sensor.log.info("The keys of connection %r were refused; looking for new ones", self.sensor.fc_conn_id)
+        return self._poll_with_current_keys(context, refused)
 
     def _poll(self, hook: FunctionComputeHook, wait: Wait, context: Context) -> Outcome | None:
         """Poll; in reschedule mode with the live status of the poll before, which was another process."""

@@ -40,6 +40,13 @@ def deferral(
     :param more: further arguments of that trigger.
     """
     left = max((wait.schedule.deadline - datetime.now(UTC)).total_seconds(), 0.0)
+    given_up = datetime.now(UTC) + timedelta(seconds=left + _BACKSTOP_SECONDS)
+    log.info(
+        "The wait goes on in Airflow's triggerer, which must be running and must see connection %r too; if it never "
+        "answers, Airflow gives the task up at %s",
+        task.fc_conn_id,
+        given_up.isoformat(timespec="seconds"),
+    )
     return TaskDeferred(
         trigger=trigger(
             fc_conn_id=task.fc_conn_id,

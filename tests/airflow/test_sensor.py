@@ -13,6 +13,7 @@ from running import MODES, context, ending, fire, run
 from airflow_provider_fc._compat import before_execution_timeout
 from airflow_provider_fc.core import wait
 from airflow_provider_fc.core.errors import (
+    AccessDeniedError,
     FunctionComputeError,
     InvocationsFailedError,
     NoInvocationsError,
@@ -20,7 +21,9 @@ from airflow_provider_fc.core.errors import (
     SettingsError,
     TriggerError,
 )
+from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+from airflow_provider_fc.hooks import FunctionComputeHook
 from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
 
 pytestmark = pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks up reschedules there
@@ -551,3 +554,74 @@ def test_a_connection_that_cannot_be_read_for_a_moment_does_not_end_the_wait(
         monkeypatch.setattr("airflow_provider_fc.execution.sense.first_reschedule_date", lambda *_: datetime.now(UTC))
 
     assert not waiting.poke(began)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The connections that are read, in order."""
+    read: list[str] = []
+    look_up = FunctionComputeHook.get_connection
+
+    def noted(conn_id: str) -> Any:
+        read.append(conn_id)
+        return look_up(conn_id)
+
+    monkeypatch.setattr(FunctionComputeHook, "get_connection", staticmethod(noted))
+    return read
+
+
+def test_a_series_of_polls_reads_the_connection_once_and_airflow_warns_of_nothing(
+    emulator: FunctionComputeEmulator, reads: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    add(emulator, "Running")
+    waiting, began = sensor(), context()
+
+    assert [bool(waiting.poke(began)) for _ in range(5)] == [False] * 5
+
+    assert reads == ["fc_default"]
+    assert "shall not contain" not in caplog.text
+
+
+def test_a_poll_that_failed_reads_the_connection_again(emulator: FunctionComputeEmulator, reads: list[str]) -> None:
+    add(emulator, "Running")
+    waiting, began = sensor(silent_fail=True), context()
+    waiting.poke(began)
+    emulator.add_faults([{"action": "status", "status": 404, "times": 1}])
+
+    for _ in range(3):
+        waiting.poke(began)
+
+    assert reads == ["fc_default"] * 2
+
+
+def test_a_poking_sensor_goes_on_with_the_new_keys_of_its_connection(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], reads: list[str]
+) -> None:
+    add(emulator, "Running")
+    waiting, began = sensor(), context()
+    waiting.poke(began)
+    emulator.app.credentials = Credentials("new-key-id", "new-key-secret")
+    connection(**{**emulator.connection, "login": "new-key-id", "password": "new-key-secret"})
+
+    assert not waiting.poke(began)
+
+    emulator.app.credentials = Credentials("newest-key-id", "newest-key-secret")
+    with pytest.raises(AccessDeniedError):  # the connection has no newer ones
+        waiting.poke(began)
+    assert len(reads) == 3
+
+
+def test_a_deferral_says_what_it_needs_and_until_when_airflow_waits(
+    emulator: FunctionComputeEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(emulator, "Running")
+    caplog.set_level("INFO")
+
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor("deferred", timeout=600).execute(context())
+
+    [said] = [record.getMessage() for record in caplog.records if "triggerer" in record.getMessage()]
+    assert "which must be running and must see connection 'fc_default' too" in said
+    assert deferred.value.timeout is not None
+    until = datetime.fromisoformat(said.rpartition(" ")[2])
+    assert abs(until - datetime.now(UTC) - deferred.value.timeout) < timedelta(seconds=10)

@@ -255,6 +255,7 @@ def test_a_connection_that_stays_missing_is_an_event(monkeypatch: pytest.MonkeyP
     [event] = fire(trigger(fc_conn_id="nowhere"))
 
     assert event["error"]["class"] == "ConnectionNotFoundError"
+    assert "the triggerer does not see it: define it where both do" in str(event["error"])
 
 
 def test_a_bug_is_an_event_and_its_traceback_is_in_the_log(
@@ -303,7 +304,7 @@ def test_an_airflow_api_that_is_away_until_the_deadline_ends_as_a_timeout(
     now = datetime.now(UTC).timestamp()
 
     assert fire(trigger(deadline=now - 60)) == [
-        {"kind": "timeout", "reason": "connection 'fc_default' could not be read"}
+        {"kind": "timeout", "reason": "connection 'fc_default' could not be read: ConnectionError"}
     ]
 
 
