@@ -74,7 +74,7 @@ lint: $(VENV)/.lint ## ruff: rules and format
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-types: $(VENV)/.lint ## mypy --strict
+types: $(VENV)/.lint ## mypy --strict: the package and scripts/
 	$(VENV)/bin/mypy
 
 architecture: $(VENV)/.lint ## who may import whom (import-linter)

@@ -33,6 +33,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("seed", range(20))
 def test_a_thousand_polls_with_ten_per_cent_faults_end_right(seed: int) -> None:
     world = World()
