@@ -19,7 +19,7 @@ else:
     AIRFLOW_2 = False
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import BaseSensorOperator, Context
+    from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, Context
 
 log = logging.getLogger(__name__)
 
@@ -160,3 +160,18 @@ async def amask_secret(secret: str) -> None:
         await asyncio.to_thread(mask_secret, secret)
     else:
         await amask(secret)
+
+
+def mapped_arguments(task: BaseOperator) -> frozenset[str]:
+    """Names of the arguments that a mapped task has got from ``expand()`` or ``expand_kwargs()``.
+
+    ``__init_kwargs`` is Airflow's own record of what a task was made with (2.3 to 3.3 at least); of a mapped task it
+    holds the arguments of all its instances, too, which its DAG knows.
+    """
+    dag = task.get_dag()
+    whole = dag.task_dict.get(task.task_id) if dag else None
+    for_all = getattr(whole, "partial_kwargs", None)
+    if for_all is None:
+        return frozenset()
+    made_with: dict[str, object] = getattr(task, "_BaseOperator__init_kwargs", {})
+    return frozenset(made_with) - {name for name, value in for_all.items() if value is None}

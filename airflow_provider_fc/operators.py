@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
+from airflow_provider_fc.base import FunctionComputeTask
 from airflow_provider_fc.fields import DEFAULT_FIELDS, holds_xcom
-from airflow_provider_fc.links import FunctionComputeConsoleLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -16,25 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_fc.execution.invoke import InvokeExecution
 
 
-class _FunctionOperator(BaseOperator):
-    """What our operators share: a connection and a function."""
-
-    operator_extra_links = (FunctionComputeConsoleLink(),)
-    ui_color = "#ffe0cc"
-    console_url: str | None = ""
-
-    function_name: str
-    service_name: str | None
-    qualifier: str | None
-    fc_conn_id: str
-    region_id: str | None
-
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        self.console_url = None  # the process that deferred the task has pushed it
-        return super().resume_execution(next_method, next_kwargs, context)
-
-
-class FunctionComputeListInvocationsOperator(_FunctionOperator):
+class FunctionComputeListInvocationsOperator(FunctionComputeTask, BaseOperator):
     """Lists invocations and pushes them as a plain list of dicts, so that ``.expand(x=task.output)`` works on it.
 
     A second XCom, ``summary``, holds ``{"count", "truncated", "by_status"}`` of what was pushed. All parameters may be
@@ -59,7 +41,7 @@ class FunctionComputeListInvocationsOperator(_FunctionOperator):
     :param region_id: overrides the connection's region.
     """
 
-    template_fields: Sequence[str] = (
+    parameters = (
         "function_name",
         "invocation_id_prefix",
         "service_name",
@@ -76,6 +58,7 @@ class FunctionComputeListInvocationsOperator(_FunctionOperator):
         "fc_conn_id",
         "region_id",
     )
+    template_fields: Sequence[str] = parameters
 
     def __init__(
         self,
@@ -120,7 +103,7 @@ class FunctionComputeListInvocationsOperator(_FunctionOperator):
         return list_to_xcom.execute(self, context)
 
 
-class FunctionComputeInvokeOperator(_FunctionOperator):
+class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
     """Starts one asynchronous invocation, exactly once, and waits for its end.
 
     Its id is made from DAG, run, task and map index, so a retry finds what an earlier try has started, even when the
@@ -148,7 +131,7 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
     ``Enqueued`` for a fresh submission.
     """
 
-    template_fields: Sequence[str] = (
+    parameters = (
         "function_name",
         "payload",
         "invocation_id",
@@ -158,7 +141,13 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
         "qualifier",
         "fc_conn_id",
         "region_id",
+        "wait_for_completion",
+        "poll_interval",
+        "timeout",
+        "include_return_payload",
+        "cancel_on_kill",
     )
+    template_fields: Sequence[str] = parameters
     template_fields_renderers = {"payload": "json"}  # noqa: RUF012 - as BaseOperator declares it
 
     def __init__(
@@ -217,7 +206,7 @@ class FunctionComputeInvokeOperator(_FunctionOperator):
             self._execution.kill()
 
 
-class FunctionComputeStopInvocationsOperator(_FunctionOperator):
+class FunctionComputeStopInvocationsOperator(FunctionComputeTask, BaseOperator):
     """Stops invocations, given by id or by prefix; what has ended meanwhile or is unknown is no error.
 
     :param function_name: the function whose invocations are stopped.
@@ -238,7 +227,7 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
     Returns ``{"stopped", "already_finished", "not_found"}``, each a list of ids.
     """
 
-    template_fields: Sequence[str] = (
+    parameters = (
         "function_name",
         "invocation_ids",
         "invocation_id_prefix",
@@ -247,7 +236,13 @@ class FunctionComputeStopInvocationsOperator(_FunctionOperator):
         "qualifier",
         "fc_conn_id",
         "region_id",
+        "allow_short_prefix",
+        "wait_for_completion",
+        "poll_interval",
+        "timeout",
+        "max_concurrency",
     )
+    template_fields: Sequence[str] = parameters
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,8 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_fc.base import FunctionComputeTask
 from airflow_provider_fc.fields import holds_xcom
-from airflow_provider_fc.links import FunctionComputeConsoleLink
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, PokeReturnValue
@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     from airflow_provider_fc.execution.sense import SensorExecution
 
 
-class FunctionComputeInvocationsSensor(BaseSensorOperator):
+def _refuse_endless(given: Mapping[str, Any]) -> None:
+    """Name the duration that is too long.
+
+    :raises ParameterError: one of them is.
+    """
+    from airflow_provider_fc.core.parameters import seconds
+
+    for name in ("timeout", "poke_interval", "max_wait"):
+        if given.get(name) is not None:
+            seconds(name, given[name])
+
+
+class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
     """Waits until every invocation of a batch has ended, and succeeds if they ended well.
 
     Give either a prefix of their ids or the ids themselves. The verdict rests on complete listings only; nothing
@@ -44,12 +56,12 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
     :param qualifier: version or alias.
     :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; invocations that started before it do
         not belong to the batch, queued ones do. Prefer a prefix of its own for each run.
-    :param expected_count: wait for at least so many.
+    :param expected_count: wait for at least so many; with 0 there is nothing to wait for.
     :param settle_seconds: a finished listing is believed when it is still the same after so many seconds; 0 believes
         the first.
     :param on_empty: when nothing matches: ``wait`` (default), ``fail`` or ``succeed``.
     :param success_statuses: terminal statuses that count as success.
-    :param max_failed: so many invocations may end otherwise; ``None`` for any number.
+    :param max_failed: so many invocations may end otherwise; ``None`` or ``"unlimited"`` for any number.
     :param fail_fast: fail as soon as more than ``max_failed`` have ended badly.
     :param fc_conn_id: connection of type ``alibaba_fc``.
     :param region_id: overrides the connection's region.
@@ -59,7 +71,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
     ``{"invocation_id", "status", "error_message", "request_id"}``, the texts as far as they can be read.
     """
 
-    template_fields: Sequence[str] = (
+    parameters = (
         "function_name",
         "invocation_id_prefix",
         "invocation_ids",
@@ -76,9 +88,7 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         "fc_conn_id",
         "region_id",
     )
-    operator_extra_links = (FunctionComputeConsoleLink(),)
-    ui_color = "#ffe0cc"
-    console_url: str | None = ""
+    template_fields: Sequence[str] = parameters
 
     def __init__(
         self,
@@ -101,7 +111,11 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        try:
+            super().__init__(**kwargs)
+        except OverflowError:  # Airflow makes a timedelta of each duration here
+            _refuse_endless(kwargs)
+            raise
         self.function_name = function_name
         self.invocation_id_prefix = invocation_id_prefix
         self.invocation_ids = invocation_ids
@@ -118,12 +132,6 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         self.fc_conn_id = fc_conn_id
         self.region_id = region_id
         self.deferrable = deferrable
-        # A task upstream that returns nothing must not switch them off.
-        self.given = {
-            "started_after": started_after is not None,
-            "expected_count": expected_count is not None,
-            "max_failed": max_failed is not None,
-        }
         self.tolerates_errors = self.silent_fail
         self._execution: SensorExecution | None = None
 
@@ -160,11 +168,11 @@ class FunctionComputeInvocationsSensor(BaseSensorOperator):
         """Judge a trigger that timed out or crashed ourselves: Airflow's versions differ, and hide crashes as skips."""
         from airflow_provider_fc.core.errors import TriggerError
 
-        self.console_url = None  # the process that deferred the task has pushed it
         if next_method != "__fail__":
             return super().resume_execution(next_method, next_kwargs, context)
         with self._outcome_policy():
             try:
+                self.console_url = None
                 return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
             except AirflowException as error:
                 if (next_kwargs or {}).get("error") == "Trigger timeout":

@@ -112,6 +112,11 @@ class Batch:
         tuples = {name: tuple(wire[name]) for name in ("ids", "success_statuses") if name in wire}
         return cls(**{**wire, **tuples, "function": FunctionRef.from_json(wire["function"])})
 
+    @property
+    def expects_nothing(self) -> bool:
+        """Whether the author (or a task upstream) says that nothing was submitted."""
+        return not self.ids and self.expected_count == 0
+
     def belongs(self, item: Invocation) -> bool:
         if self.ids:
             return item.invocation_id in self.members
@@ -229,6 +234,13 @@ def unfinished(batch: Batch, summary: Summary) -> str | None:
             "nothing found yet (is the prefix the one it was submitted with, the function in asynchronous task mode?)"
         )
     return None
+
+
+def nothing_expected(batch: Batch) -> Outcome:
+    """Judge a batch of which nothing was submitted."""
+    if batch.on_empty == "fail":
+        return Outcome(Kind.EMPTY, f"expected_count is 0: no {batch} were submitted")
+    return Outcome(Kind.SUCCESS, f"There is nothing to wait for: expected_count of the {batch} is 0", Summary({}))
 
 
 def judge(batch: Batch, summary: Summary, began_at: datetime, now: datetime) -> Outcome:

@@ -30,6 +30,7 @@ from airflow_provider_fc.core.submission import Started, TaskKey, look_up, start
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch_ids import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
+from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of, wait_here
 from airflow_provider_fc.fields import DEFAULT_FIELDS
 from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
@@ -85,6 +86,7 @@ class InvokeExecution:
         task = self.task
         with hook_of(task) as hook:
             push_link(task, hook, context)
+            settle(task)
             schedule = self._schedule(context) if task.wait_for_completion else None
             function = function_of_task(task, hook)
             started = self._start(hook, function, context)
@@ -99,6 +101,7 @@ class InvokeExecution:
 
     def complete(self, event: object) -> dict[str, Any]:
         """Turn the trigger's event into the task's result."""
+        settle(self.task)
         with _not_to_be_retried():
             outcome = outcome_of(event)
         if outcome.invocation_id is None:
@@ -153,7 +156,7 @@ class InvokeExecution:
             _push_id(context, started.invocation_id)
         self._submitted = started.invocation_id
         task.log.info(
-            "Invocation %s of %s [request id %s]", started.invocation_id, task.function_name, started.request_id
+            "The invocation of %s is %s [request id %s]", task.function_name, started.invocation_id, started.request_id
         )
         return started
 
@@ -216,7 +219,7 @@ class InvokeExecution:
         return deferred_seconds(timeout, self.task.execution_timeout) if self.task.deferrable else timeout
 
     def _wait(self, hook: FunctionComputeHook, function: FunctionRef, invocation_id: str, schedule: Schedule) -> Wait:
-        delay = parameters.whole_number("delay", self.task.delay, at_least=0) or 0
+        delay = parameters.delay("delay", self.task.delay) or 0
         batch = Batch.from_parameters(
             function, invocation_ids=[invocation_id], visible_within=float(_VISIBLE_SECONDS + delay)
         )

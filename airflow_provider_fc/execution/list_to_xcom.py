@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.bounded import Bounds, Rows, collect
 from airflow_provider_fc.execution.common import hook_of, push_link
+from airflow_provider_fc.execution.given import settle
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -19,8 +20,10 @@ def execute(task: FunctionComputeListInvocationsOperator, context: Context) -> l
     """List, push the summary, and return the rows."""
     with hook_of(task) as hook:
         push_link(task, hook, context)
+        settle(task)
         result = _collect(task, hook)
-    task.log.info("%d invocations listed%s", len(result.rows), ", more were there" if result.truncated else "")
+    more = "; there are more" if result.truncated else ""
+    task.log.info("%d invocations were listed%s", len(result.rows), more)
     context["ti"].xcom_push(key="summary", value=result.summary())
     return result.rows
 

@@ -10,12 +10,11 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturn
 
 from airflow_provider_fc._compat import first_reschedule_date, note, recall
 from airflow_provider_fc.core import errors, parameters
-from airflow_provider_fc.core.batch import Batch, failed_count, failure_text
+from airflow_provider_fc.core.batch import Batch, failed_count, failure_text, nothing_expected
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     ConnectionNotFoundError,
     FunctionComputeError,
-    ParameterError,
 )
 from airflow_provider_fc.core.explain import explain
 from airflow_provider_fc.core.limits import RECORD_RETENTION
@@ -23,6 +22,7 @@ from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch_ids import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
+from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of
 from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
 
@@ -58,6 +58,8 @@ class SensorExecution:
         """
         with hook_of(self.sensor) as hook:
             wait = self._start(hook, context)
+            if wait.watch.batch.expects_nothing:
+                return self._conclude(self._nothing_expected(wait.watch.batch))
             limit = min(wait.schedule.deadline, datetime.now(UTC) + timedelta(seconds=_FIRST_POLL_SECONDS))
             outcome = hook.client.run(wait.first_look(hook.client.context.until(limit)))
         if outcome is not None and outcome.decided:
@@ -116,6 +118,8 @@ class SensorExecution:
 
     def _poll(self, hook: FunctionComputeHook, wait: Wait, context: Context) -> Outcome | None:
         """Poll; in reschedule mode with the live status of the poll before, which was another process."""
+        if wait.watch.batch.expects_nothing:
+            return self._nothing_expected(wait.watch.batch)
         if not self.sensor.reschedule:
             return hook.client.run(wait.poke(hook.client.context))
         wait.watch.hint = known = recall(context, _LIVE_STATUS)
@@ -126,9 +130,6 @@ class SensorExecution:
 
     def _batch(self, hook: FunctionComputeHook) -> Batch:
         sensor = self.sensor
-        for name, given in sensor.given.items():
-            if given and getattr(sensor, name) is None:
-                raise ParameterError(name, "has become None: the task or template that it comes from gave nothing")
         return Batch.from_parameters(
             function_of_task(sensor, hook),
             invocation_id_prefix=sensor.invocation_id_prefix,
@@ -146,7 +147,11 @@ class SensorExecution:
         """Check the parameters and set up the wait."""
         sensor = self.sensor
         push_link(sensor, hook, context)
+        settle(sensor)
         batch = self._batch(hook)
+        timeout = self._seconds_to_wait()
+        poke_interval = parameters.seconds("poke_interval", sensor.poke_interval)
+        max_wait = parameters.seconds("max_wait", sensor.max_wait) if sensor.max_wait else None
         rescheduled_at = self._first_rescheduled_at(context)
         began_at = rescheduled_at or getattr(context.get("ti"), "start_date", None) or datetime.now(UTC)
         if sensor.timeout > _LONG_WAIT.total_seconds():
@@ -157,10 +162,10 @@ class SensorExecution:
                 RECORD_RETENTION.days,
             )
         schedule = Schedule(
-            poll_interval=sensor.poke_interval,
-            deadline=began_at + timedelta(seconds=self._seconds_to_wait()),
+            poll_interval=poke_interval,
+            deadline=began_at + timedelta(seconds=timeout),
             exponential_backoff=bool(sensor.exponential_backoff),
-            max_wait=sensor.max_wait.total_seconds() if sensor.max_wait else None,
+            max_wait=max_wait,
             silent_fail=sensor.tolerates_errors,
         )
         wait = Wait(watch(batch, began_at), schedule, hook.client.context)
@@ -180,11 +185,17 @@ class SensorExecution:
 
     def _seconds_to_wait(self) -> float:
         sensor = self.sensor
+        timeout = parameters.seconds("timeout", sensor.timeout)
         if sensor.deferrable:
-            return deferred_seconds(float(sensor.timeout), sensor.execution_timeout)
+            return deferred_seconds(timeout, sensor.execution_timeout)
         if sensor.execution_timeout is None or sensor.reschedule:
-            return float(sensor.timeout)
-        return min(float(sensor.timeout), sensor.execution_timeout.total_seconds())
+            return timeout
+        return min(timeout, sensor.execution_timeout.total_seconds())
+
+    def _nothing_expected(self, batch: Batch) -> Outcome:
+        outcome = nothing_expected(batch)
+        self.sensor.log.info("%s", outcome.reason)
+        return outcome
 
     def _conclude(self, outcome: Outcome) -> dict[str, Any]:
         """Return the summary of a success; everything else raises."""

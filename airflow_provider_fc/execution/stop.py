@@ -13,6 +13,7 @@ from airflow_provider_fc.core.outcome import Kind
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch_ids import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
+from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import wait_here
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> d
     """Stop what was asked for, and wait for its end where that is wanted."""
     with hook_of(task) as hook:
         push_link(task, hook, context)
+        settle(task)
         # Checked before anything is stopped.
         poll_interval = parameters.interval("poll_interval", task.poll_interval)
         timeout = parameters.seconds("timeout", task.timeout)
@@ -59,7 +61,7 @@ def _ids(task: FunctionComputeStopInvocationsOperator, hook: FunctionComputeHook
         return ids
     # What became _ says nothing of what is meant.
     meant = sum(map(str.isalnum, task.invocation_id_prefix or ""))
-    if meant < _SHORTEST_PREFIX and not parameters.boolean("allow_short_prefix", task.allow_short_prefix):
+    if meant < _SHORTEST_PREFIX and not task.allow_short_prefix:
         raise ParameterError(
             "invocation_id_prefix",
             f"{task.invocation_id_prefix!r} has only {meant} letters and digits and may match what is not meant; set "

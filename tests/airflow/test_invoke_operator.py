@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -678,17 +677,3 @@ def test_the_deadline_of_a_deferred_wait_is_counted_from_the_start_of_the_try(
 def test_an_event_that_nobody_understands_is_never_a_success(event: Any) -> None:
     with pytest.raises(TriggerError):
         operator(deferrable=True).execute_complete({"ti": TaskInstance()}, event)
-
-
-def test_what_can_come_from_upstream_is_a_template_field() -> None:
-    parameters = inspect.signature(FunctionComputeInvokeOperator.__init__).parameters
-    fixed = {
-        "wait_for_completion",
-        "poll_interval",
-        "timeout",
-        "include_return_payload",
-        "cancel_on_kill",
-        "deferrable",
-    }
-
-    assert set(FunctionComputeInvokeOperator.template_fields) == set(parameters) - fixed - {"self", "kwargs"}

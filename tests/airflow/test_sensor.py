@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -422,15 +423,49 @@ def test_bad_input_is_named_with_its_fix(
     assert not emulator.requests
 
 
-@pytest.mark.parametrize("name", ["max_failed", "expected_count", "started_after"])
-def test_an_upstream_task_that_returns_nothing_switches_nothing_off(
-    emulator: FunctionComputeEmulator, name: str
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("count", [0, "0"])
+def test_nothing_submitted_is_nothing_to_wait_for(
+    emulator: FunctionComputeEmulator,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    mode: str,
+    count: Any,
 ) -> None:
-    waiting = sensor(**{name: object()})
-    setattr(waiting, name, None)  # as Airflow does when it resolves the argument
+    add(emulator, "Running")  # whoever's it is
 
-    with pytest.raises(ParameterError, match=f"{name}: has become None"):
-        waiting.execute(context())
+    summary = run(sensor(mode, expected_count=count))
+
+    assert summary == {"total": 0, "by_status": {}, "failed": [], "started_at": None, "ended_at": None}
+    assert (
+        "There is nothing to wait for: expected_count of the invocations of resize"
+        in capfd.readouterr().out + caplog.text
+    )
+    assert not emulator.requests
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_submitted_can_be_a_failure(emulator: FunctionComputeEmulator, mode: str) -> None:
+    with pytest.raises(NoInvocationsError, match="expected_count is 0: no invocations of resize"):
+        run(sensor(mode, expected_count=0, on_empty="fail"))
+    assert not emulator.requests
+
+
+TOO_LONG: list[tuple[str, dict[str, Any]]] = [
+    (name, {name: value})
+    for name in ("timeout", "poke_interval", "settle_seconds", "max_wait")
+    for value in (sys.maxsize, 10**9, timedelta.max)
+]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("name", "given"), TOO_LONG)
+def test_a_duration_without_end_is_named_before_anything_is_asked(
+    emulator: FunctionComputeEmulator, mode: str, name: str, given: dict[str, Any]
+) -> None:
+    with pytest.raises(ParameterError, match=f"{name}: .* is too long"):
+        sensor(mode, **given).execute(context())
+    assert not emulator.requests
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -492,15 +527,6 @@ def test_ids_may_be_the_dicts_that_operators_return(emulator: FunctionComputeEmu
     summary = run(sensor(invocation_ids=[{"invocation_id": "job-0", "status": "Running"}, "job-1"]))
 
     assert summary["total"] == 2
-
-
-def test_every_parameter_of_our_own_is_a_template_field_but_deferrable() -> None:
-    import inspect
-
-    parameters = inspect.signature(FunctionComputeInvocationsSensor.__init__).parameters
-    own = {name for name in parameters if name not in ("self", "kwargs", "deferrable")}
-
-    assert set(FunctionComputeInvocationsSensor.template_fields) == own
 
 
 def test_the_constructor_changes_nothing() -> None:
