@@ -77,6 +77,7 @@ def drive(flow: Flow[T], obey: Callable[[Step], object]) -> T:
                     step = flow.throw(error)
                 else:
                     step = flow.send(answer)
+                    del answer  # a page's bytes must not last through the sleep that follows
         except StopIteration as stop:
             result: T = stop.value
             return result
@@ -94,6 +95,7 @@ async def drive_async(flow: Flow[T], obey: Callable[[Step], Awaitable[object]]) 
                     step = flow.throw(error)
                 else:
                     step = flow.send(answer)
+                    del answer  # a page's bytes must not last through the sleep that follows
         except StopIteration as stop:
             result: T = stop.value
             return result

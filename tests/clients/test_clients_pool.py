@@ -315,7 +315,7 @@ def test_fifty_clients_list_at_once_through_one_pool(gate):
     assert len(gate.threads) == 1
 
 
-def test_a_pool_opens_at_most_a_hundred_connections_and_the_rest_wait_for_one(serve, authority):
+def test_a_pool_opens_at_most_32_connections_and_the_rest_wait_for_one(serve, authority):
     release = threading.Event()
 
     def together(connection: Any) -> None:
@@ -326,10 +326,10 @@ def test_a_pool_opens_at_most_a_hundred_connections_and_the_rest_wait_for_one(se
     settings = settings_for(server.origin, verify=str(authority.ca))
 
     async def scenario() -> list[int]:
-        asking = asyncio.gather(*(visit(settings, server) for _ in range(120)))
-        await asyncio.to_thread(server.wait_for, lambda: len(server.requests) == 100)
+        asking = asyncio.gather(*(visit(settings, server) for _ in range(50)))
+        await asyncio.to_thread(server.wait_for, lambda: len(server.requests) == 32)
         release.set()
         return await asking
 
-    assert asyncio.run(scenario()) == [200] * 120
-    assert server.accepted == 100
+    assert asyncio.run(scenario()) == [200] * 50
+    assert server.accepted == 32

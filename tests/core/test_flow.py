@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from weakref import ref
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +27,20 @@ from airflow_provider_fc.core.errors import (
     TransportError,
     UnavailableError,
 )
-from airflow_provider_fc.core.flow import Context, GetCredentials, RecentIds, Send, Sleep, Walk, backoff, call
+from airflow_provider_fc.core.flow import (
+    Context,
+    Flow,
+    GetCredentials,
+    RecentIds,
+    Send,
+    Sleep,
+    Step,
+    Walk,
+    backoff,
+    call,
+    drive,
+    drive_async,
+)
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, ListInvocations, Page, StopInvocation
@@ -630,3 +645,42 @@ def test_the_time_left_is_measured_from_the_injected_clock() -> None:
     context = Context(Settings("c", Auth()), now=lambda: now, random=lambda: 0.0, nonce=lambda: "")
 
     assert context.until(now + timedelta(seconds=90)).seconds_left() == 90.0
+
+
+# --- what the drivers keep --------------------------------------------------------------------------------------------
+
+
+class Answer:
+    """An answer that can be watched."""
+
+
+def polling() -> Flow[None]:
+    """Ask, forget the answer and sleep, twice."""
+    for _ in range(2):
+        yield GetCredentials()
+        yield Sleep(10)
+
+
+def awaited(flow: Flow[None], obey: Callable[[Step], object]) -> None:
+    async def obeyed(step: Step) -> object:
+        return obey(step)
+
+    asyncio.run(drive_async(flow, obeyed))
+
+
+@pytest.mark.parametrize("run", [drive, awaited])
+def test_the_answer_before_a_sleep_is_not_kept_through_it(run: Callable[[Flow[None], Callable[[Step], object]], None]):
+    answers: list[ref[Answer]] = []
+    kept: list[bool] = []
+
+    def obey(step: Step) -> object:
+        if isinstance(step, Sleep):
+            kept.append(answers[-1]() is not None)
+            return None
+        answer = Answer()
+        answers.append(ref(answer))
+        return answer
+
+    run(polling(), obey)
+
+    assert kept == [False, False]
