@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from weakref import ref
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import ref
 
 import pytest
 from core.conversation import START, Conversation, json_answer, refusal
