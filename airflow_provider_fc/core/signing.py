@@ -186,7 +186,7 @@ def acs3_string_to_sign(canonical_request: str) -> str:
 
 def acs3_signature(string_to_sign: str, access_key_secret: str) -> str:
     """Stage 3 of ACS3: hexadecimal HMAC-SHA256."""
-    return hmac.new(access_key_secret.encode(), string_to_sign.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(access_key_secret.encode(), string_to_sign.encode(), "sha256").hex()
 
 
 def acs3_authorization(access_key_id: str, signed_headers: Collection[str], signature: str) -> str:

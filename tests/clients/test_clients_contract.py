@@ -25,11 +25,12 @@ from typing import Any
 import certifi
 import pytest
 import requests
-from clients.kit import PROXY_PASSWORD, secrets_of, settings_for, signed
+from clients.kit import PROXY_PASSWORD, Blocking, secrets_of, settings_for, signed
 from clients.wire_server import Connection, Received, answer, close, drip, raw, reset, silence, then
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from airflow_provider_fc.clients import aio, sync
 from airflow_provider_fc.clients.network import ADVICE, CA_VARIABLES, proxy_for
 from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.errors import CertificateError, SettingsError, TransportError, UnavailableError
@@ -1004,3 +1005,21 @@ def test_no_log_shows_a_secret(connect, serve, caplog, signature, step):
 
     shown = caplog.text + repr(client) + repr(settings_for(server.origin))
     assert [secret for secret in secrets_of(request) if secret in shown] == []
+
+
+# What many requests to the same server cost
+
+
+def test_many_requests_use_one_connection_and_find_their_way_once(connect, serve, monkeypatch, kind):
+    module = sync if kind is Blocking else aio
+    asked = []
+    find = module.proxy_for
+    monkeypatch.setattr(module, "proxy_for", lambda settings, origin: asked.append(origin) or find(settings, origin))
+    server = serve()
+    client = connect(server.origin)
+
+    for _ in range(20):
+        client.exchange(signed(server.origin))
+
+    assert server.accepted == 1
+    assert asked == [server.origin]
