@@ -5,6 +5,9 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 # Processes that share the tests; each runs whole files, because a file's tests share what is costly to set up.
 WORKERS ?= auto
+# For make search-histories.
+HISTORIES ?= 27000
+SEEDS ?= 1 2 3 4
 
 # The Airflow that this project is developed on, and the others it supports: the last patch of each minor version.
 AIRFLOW = 3.3.2
@@ -46,7 +49,7 @@ define compile
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-fast e2e test-airflow test-airflow-2 lint types architecture mutants \
+.PHONY: help venv test test-fast e2e test-airflow test-airflow-2 lint types architecture mutants search-histories \
 	benchmark benchmark-reliability benchmark-emulator demo constraints clean
 
 help: ## print this list
@@ -82,6 +85,9 @@ architecture: $(VENV)/.lint ## who may import whom (import-linter)
 
 mutants: $(VENV)/.test ## break one important rule at a time; the test that guards it must notice
 	$(VENV)/bin/python tests/mutants/run.py
+
+search-histories: $(VENV)/.test ## search random histories for wrong or late verdicts (HISTORIES=27000 SEEDS="1 2 3 4")
+	nice $(VENV)/bin/python tests/histories.py --histories $(HISTORIES) --seeds $(SEEDS)
 
 benchmark-reliability: $(VENV)/.test ## five minutes of faults and throttling on a real clock
 	$(VENV)/bin/python benchmarks/reliability.py

@@ -233,10 +233,11 @@ class _SharedListing:
         await asyncio.sleep(pace.first())
         try:
             while True:
-                began = _now()
+                read = 0
                 try:
-                    async with aclosing(self._pages()) as pages:
-                        async for page in pages:
+                    async with aclosing(self._pages()) as listing:
+                        async for page in listing:
+                            read += 1
                             yield page
                     pace.recover()
                     progress.answered()
@@ -248,7 +249,7 @@ class _SharedListing:
                 except Exception as error:  # noqa: BLE001 - Airflow's API server or a secrets backend, in any of their ways
                     progress.failed(type(error).__name__)
                     await self._close()
-                spacing.note(began, _now())
+                spacing.note(read, _now())
                 await self._pause(pace, spacing)
         finally:
             await self._close()

@@ -17,7 +17,7 @@ from airflow_provider_fc.core.outcome import Kind, Outcome
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.core.wait import Schedule, Wait
-from airflow_provider_fc.core.watch_ids import watch
+from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.emulator.app import ACCESS_KEY_ID, ACCESS_KEY_SECRET, FunctionComputeApp
 from airflow_provider_fc.emulator.state import FunctionComputeState
 

@@ -222,18 +222,28 @@ def failed_count(batch: Batch, summary: Summary) -> int:
 
 
 def unfinished(batch: Batch, summary: Summary) -> str | None:
-    """Why a complete listing does not settle the batch yet, or ``None`` when it does."""
+    """Tell why a complete listing does not settle the batch yet, or ``None`` when it does."""
     live = live_statuses(summary)
     if live:
         return f"{sum(summary.by_status[status] for status in live)} of {summary} are not finished"
     expected = len(batch.ids) or batch.expected_count or 0
+    if not summary.total and (expected or batch.on_empty == "wait"):
+        return f"nothing found yet{f', {expected} expected' if expected else ''}{_where_else(batch)}"
     if summary.total < expected:
         return f"{summary}, {expected} expected"
-    if not summary.total and batch.on_empty == "wait":
-        return (
-            "nothing found yet (is the prefix the one it was submitted with, the function in asynchronous task mode?)"
-        )
     return None
+
+
+def _where_else(batch: Batch) -> str:
+    """Name what was asked for, since a wrong one of these finds nothing instead of failing."""
+    if batch.visible_within is not None:
+        return ""  # submitted by this very task
+    function = batch.function
+    service = f"service_name {function.service_name!r}" if function.service_name else "no service_name, so FC 3.0"
+    return (
+        f" (right {'prefix' if batch.prefix else 'ids'}? {service}? qualifier {function.qualifier!r}? region? "
+        f"function in asynchronous task mode? see docs/waiting.md)"
+    )
 
 
 def nothing_expected(batch: Batch) -> Outcome:

@@ -15,7 +15,7 @@ import pendulum
 
 from airflow_provider_fc.core.errors import ParameterError
 
-LIVE_STATUSES = ("Running", "Enqueued", "Dequeued", "Retrying", "Stopping")
+LIVE_STATUSES = ("Enqueued", "Dequeued", "Running", "Retrying", "Stopping")
 TERMINAL_STATUSES = ("Succeeded", "Failed", "Stopped", "Expired", "Invalid")
 SUCCESS_STATUSES = frozenset({"Succeeded"})
 """What ended well; each other final status is a failure, unless an author says otherwise for a batch."""

@@ -1,4 +1,4 @@
-"""The wait around the looks: sleeps, outlives faults, and ends at an absolute deadline."""
+"""The wait around the polls: sleeps, tolerates faults, and ends at an absolute deadline."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from airflow_provider_fc.core.watch import Watch
 
 log = logging.getLogger(__name__)
 
-LAST_LOOK = timedelta(seconds=30)
-"""How long the look after the deadline may take."""
+LAST_POLL = timedelta(seconds=30)
+"""How long the poll after the deadline may take."""
 
 FIRST_SLEEP = 5.0
 """Seconds: a trigger that fires sooner than this after the deferral can lose a race in Airflow's scheduler."""
 
 FIRST_SLEEP_SPREAD = 60.0
-"""Seconds over which triggers that start together spread their first look."""
+"""Seconds over which triggers that start together spread their first poll."""
 
 SHORTEST = 1.0
-"""Seconds between two looks at least; Airflow lets authors ask for 0."""
+"""Seconds between two polls at least; Airflow lets authors ask for 0."""
 
 HEARTBEAT = timedelta(minutes=10)
 SLOWEST = 8.0
@@ -39,11 +39,11 @@ SLOWEST = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When to look.
+    """When to poll.
 
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two polls.
     :param deadline: aware instant at which the wait is over.
-    :param exponential_backoff: double the interval after each look.
+    :param exponential_backoff: double the interval after each poll.
     :param max_wait: seconds that a growing interval never exceeds.
     :param silent_fail: permanent errors do not end the wait either.
     """
@@ -65,12 +65,12 @@ class Schedule:
 
 
 class Pace:
-    """How long to sleep before the next look."""
+    """Tells how long to sleep before the next poll."""
 
     def __init__(self, schedule: Schedule, random: Callable[[], float]) -> None:
         self.schedule = schedule
         self._random = random
-        self._looks = 0
+        self._polls = 0
         self._slowdown = 1.0
         self._wished = 0.0
 
@@ -81,8 +81,8 @@ class Pace:
         """The interval with 10 % jitter, grown where that is wanted, never less than the server asked for."""
         interval = self.schedule.poll_interval
         if self.schedule.exponential_backoff:
-            interval *= 2.0 ** min(self._looks, 16)
-        self._looks += 1
+            interval *= 2.0 ** min(self._polls, 16)
+        self._polls += 1
         return self._no_sooner(self._stretched(interval) * (0.9 + 0.2 * self._random()))
 
     def slowed(self, interval: float) -> float:
@@ -120,7 +120,7 @@ class Progress:
             log.info("Function Compute answers again")
             self._failing = False
 
-    def looked(self, outcome: Outcome) -> None:
+    def polled(self, outcome: Outcome) -> None:
         self.answered()
         text = str(outcome.summary) if outcome.summary else outcome.reason
         due = self._now() - self._said_at >= HEARTBEAT
@@ -130,7 +130,7 @@ class Progress:
             self._said, self._said_at = text, self._now()
 
     def failed(self, reason: object) -> None:
-        log.log(logging.DEBUG if self._failing else logging.WARNING, "Could not look, the wait goes on: %s", reason)
+        log.log(logging.DEBUG if self._failing else logging.WARNING, "Could not poll, the wait goes on: %s", reason)
         self._failing = True
 
 
@@ -148,12 +148,12 @@ class Wait:
         self._error: FunctionComputeError | None = None
         self.answered = False
 
-    def first_look(self, context: Context) -> Flow[Outcome | None]:
-        """The look before deferring: cheap, never sleeping; ``None`` when it met a transient error."""
-        return (yield from self._tolerant(self.watch.first_look(context)))
+    def first_poll(self, context: Context) -> Flow[Outcome | None]:
+        """Poll before deferring: cheap, never sleeping; ``None`` when it met a transient error."""
+        return (yield from self._tolerant(self.watch.first_poll(context)))
 
     def poke(self, context: Context) -> Flow[Outcome | None]:
-        """One look, and when it ends after the deadline the last one."""
+        """Poll once, and when that ends after the deadline for the last time."""
         context = context.until(self.schedule.deadline)
         if self._time_left(context):
             outcome = yield from self._tolerant(self.watch.poll(context))
@@ -162,11 +162,11 @@ class Wait:
         return (yield from self._give_up(context))
 
     def run(self, context: Context, first_pause: float | None = None) -> Flow[Outcome]:
-        """Look until the batch is decided or the deadline has passed.
+        """Poll until the batch is decided or the deadline has passed.
 
         Transient errors never end it; a permanent one does, unless ``silent_fail``.
 
-        :param first_pause: seconds before the first look; by default as a trigger needs them.
+        :param first_pause: seconds before the first poll; by default as a trigger needs them.
         :raises FunctionComputeError: a permanent error.
         """
         context = context.until(self.schedule.deadline)
@@ -185,22 +185,22 @@ class Wait:
         return max(context.seconds_left() or 0.0, 0.0)
 
     def _give_up(self, context: Context) -> Flow[Outcome]:
-        """One last complete look; it may still decide, or gives the counts for the message."""
-        context = context.until(max(self.schedule.deadline, context.now()) + LAST_LOOK)
-        outcome = yield from self._tolerant(self.watch.last_look(context))
+        """Poll one last time, completely; that may still decide, or gives the counts for the message."""
+        context = context.until(max(self.schedule.deadline, context.now()) + LAST_POLL)
+        outcome = yield from self._tolerant(self.watch.last_poll(context))
         if outcome is None:
             return Outcome(
-                Kind.TIMEOUT, f"the last look failed ({self._error}); before it: {self.watch.known}", self.watch.last
+                Kind.TIMEOUT, f"the last poll failed ({self._error}); before it: {self.watch.known}", self.watch.last
             )
         return outcome if outcome.decided else replace(outcome, kind=Kind.TIMEOUT)
 
-    def _tolerant(self, look: Flow[Outcome], *, denied_ends: bool = False) -> Flow[Outcome | None]:
-        """A look whose transient errors are noted and outlived.
+    def _tolerant(self, poll: Flow[Outcome], *, denied_ends: bool = False) -> Flow[Outcome | None]:
+        """Poll; transient errors are noted and tolerated.
 
         :param denied_ends: refused keys end the flow even under ``silent_fail``: whoever runs it looks for new ones.
         """
         try:
-            outcome = yield from look
+            outcome = yield from poll
         except FunctionComputeError as error:
             if denied_ends and isinstance(error, AccessDeniedError):
                 raise
@@ -212,7 +212,7 @@ class Wait:
             return None
         self.answered = True
         self.pace.recover()
-        self._progress.looked(outcome)
+        self._progress.polled(outcome)
         return outcome
 
     def _tolerates(self, error: FunctionComputeError) -> bool:

@@ -1,26 +1,35 @@
 """The cheapest next question about a batch, and what its answer proves.
 
-An unfinished batch needs one witness: a single live invocation. So a look first asks for one live status with
-``limit=1``, beginning with the one that answered last time. Only when no witness is found is the whole listing read,
-and only a whole listing, confirmed by a second one, gives a verdict.
+A poll goes from the cheap to the dear and stops at the first answer that shows the batch unfinished:
+
+1. Is the invocation that was live at the last poll still live? One Get.
+2. Is any Running? One list request. The status of what it returns decides; the filter is only a hint.
+3. The listing, newest first, up to the first live invocation.
+4. No live one: that listing was complete. After ``settle_seconds`` it is read again, oldest first. The same ids, all of
+   them ended, give the verdict.
+
+Two directions, because a listing is no snapshot: an invocation that is retried gets a new start time, or none until it
+runs again, and so moves while the pages are read. One move hides it from a reading in one direction, not in both.
 """
 
 from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
+from os.path import commonprefix
 
 from airflow_provider_fc.core.batch import Batch, Tally, failed_count, judge, unfinished
-from airflow_provider_fc.core.errors import ApiError, NotFoundError, PagingError
+from airflow_provider_fc.core.errors import ApiError, NotFoundError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep, Walk, call
-from airflow_provider_fc.core.invocations import LIVE_STATUSES, STATUSES, Invocation
+from airflow_provider_fc.core.invocations import STATUSES, Invocation
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE, RECORDS_ARE_KEPT
-from airflow_provider_fc.core.operations import GetInvocation, ListInvocations, Page
+from airflow_provider_fc.core.operations import GetInvocation, ListInvocations, Order, Page
 from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
+from airflow_provider_fc.core.task_mode import expect_record
 
 log = logging.getLogger(__name__)
 
@@ -31,61 +40,29 @@ LOST_AFTER = timedelta(seconds=15)
 """Listings lag by seconds; a record that was there must be missing for longer before it counts as gone."""
 
 LONGEST_SPACING = timedelta(minutes=15)
-SPACING_FACTOR = 20
+SPACING_PER_PAGE = timedelta(seconds=2)
+"""A page takes about 0.1 s; so no wait spends more than a twentieth of its time on listings of several pages."""
+
+FEW = 5
+"""So many ids are simply asked for one by one."""
+
 MAX_REMEMBERED = 10_000
-
-_MOST_PAGES_OF_FAILURES = 2
-"""More pages of failures that do not settle the matter cost as much as a complete listing."""
-
-
-class Survey:
-    """One walk over a batch's listing, and what it said so far."""
-
-    def __init__(self, batch: Batch, context: Context, known: Memory) -> None:
-        self._batch = batch
-        self._known = known
-        self._walk = Walk(ListInvocations(batch.function, prefix=batch.prefix, order="asc"), context)
-        self.tally = Tally(batch)
-        self.present: set[str] = set()
-        self.server_time: int | None = None
-        self.witness: Invocation | None = None
-
-    @property
-    def done(self) -> bool:
-        return self._walk.done
-
-    @property
-    def pages(self) -> int:
-        return self._walk.pages
-
-    def next_page(self) -> Flow[Page]:
-        page = yield from self._walk.next_page()
-        # Once in the batch, always: one that was queued may show a start before the bound, by another clock, later.
-        mine = [item for item in page.items if self._batch.belongs(item) or self._known.knows(item.invocation_id)]
-        self.tally.add(mine)
-        self._known.learn(mine)
-        self.present.update(item.invocation_id for item in mine if self._known.knows(item.invocation_id))
-        self.server_time = page.server_time
-        self.witness = self.witness or next((item for item in mine if not item.is_terminal), None)
-        return page
-
-    def finish(self, *, stop_at_witness: bool) -> Flow[None]:
-        """Read on to the last page, or to the first live invocation."""
-        while not (self.done or (stop_at_witness and self.witness)):
-            yield from self.next_page()
+_NAMED = 5
 
 
 class Memory:
-    """What this process has seen of the batch: hints that save requests, and witnesses that must not vanish."""
+    """What this process has seen of the batch: invocations that must not vanish, and filters that are of no use."""
 
     def __init__(self) -> None:
         self._live: dict[str, None] = {}
         self._unknown: dict[str, None] = {}
-        self._unusable: set[str] = set()
-        self.last_answer: str | None = None
+        self._useless: set[str] = set()
+        self.missing: dict[str, datetime] = {}
+        """Once seen live, not found since that moment."""
 
     def learn(self, items: Iterable[Invocation]) -> None:
         for item in items:
+            self.missing.pop(item.invocation_id, None)
             if item.is_terminal:
                 continue
             if item.status not in STATUSES and item.status not in self._unknown:
@@ -99,65 +76,91 @@ class Memory:
             if len(self._live) > MAX_REMEMBERED:
                 del self._live[next(iter(self._live))]
 
-    def gone(self, present: set[str]) -> set[str]:
-        """Those once seen live that are not there."""
-        return self._live.keys() - present
+    def note_absence(self, present: set[str], now: datetime) -> None:
+        """Note which of those once seen live are not there."""
+        for invocation_id in self._live.keys() - present:
+            self.missing.setdefault(invocation_id, now)
 
     def knows(self, invocation_id: str) -> bool:
-        """Whether it was once seen live."""
+        """Tell whether it was once seen live."""
         return invocation_id in self._live
 
-    def live_filters(self) -> list[str]:
-        """Live statuses worth asking for, the one that answered last first."""
-        words = dict.fromkeys([*([self.last_answer] if self.last_answer else []), *LIVE_STATUSES, *self._unknown])
-        return [word for word in words if self.usable(word)]
-
-    def usable(self, status: str) -> bool:
-        return status not in self._unusable
+    def trusts(self, status: str) -> bool:
+        """Tell whether the filter for this status has not been refused or ignored in this wait."""
+        return status not in self._useless
 
     def distrust(self, status: str, reason: str) -> None:
-        if self.usable(status):
-            log.info("The filter status=%s is of no use here (%s); complete listings decide instead", status, reason)
-        self._unusable.add(status)
-
-    def distrust_all(self, reason: str) -> None:
-        for word in (*STATUSES, *self._unknown):
-            self._unusable.add(word)
-        log.info("Status filters are of no use here (%s); complete listings decide instead", reason)
+        log.info("The filter status=%s is of no use here (%s); complete listings decide instead", status, reason)
+        self._useless.add(status)
 
     @property
     def unknown_text(self) -> str:
         return f"; unknown status words: {', '.join(self._unknown)}" if self._unknown else ""
 
 
+class BatchListing:
+    """One reading of a batch's listing, and what it said so far."""
+
+    def __init__(self, batch: Batch, order: Order, context: Context, memory: Memory) -> None:
+        self._batch = batch
+        self._memory = memory
+        self._pages = Walk(ListInvocations(batch.function, prefix=server_prefix(batch), order=order), context)
+        self.tally = Tally(batch)
+        self.present: set[str] = set()
+        self.server_time: int | None = None
+        self.live: Invocation | None = None
+
+    @property
+    def done(self) -> bool:
+        return self._pages.done
+
+    @property
+    def pages(self) -> int:
+        return self._pages.pages
+
+    def next_page(self) -> Flow[list[Invocation]]:
+        """Read one page and return what belongs to the batch."""
+        page = yield from self._pages.next_page()
+        # Once in the batch, always: one that was queued may show a start before the bound, by another clock, later.
+        mine = [item for item in page.items if self._batch.belongs(item) or self._memory.knows(item.invocation_id)]
+        self.tally.add(mine)
+        self._memory.learn(mine)
+        self.present.update(item.invocation_id for item in mine if self._memory.knows(item.invocation_id))
+        self.server_time = page.server_time
+        self.live = self.live or next((item for item in mine if not item.is_terminal), None)
+        return mine
+
+    def finish(self, *, stop_at_live: bool) -> Flow[None]:
+        """Read on to the last page, or to the first live invocation."""
+        while not (self.done or (stop_at_live and self.live)):
+            yield from self.next_page()
+
+
+def server_prefix(batch: Batch) -> str | None:
+    """What the server can narrow a listing down to."""
+    return batch.prefix or commonprefix(batch.ids) or None  # noqa: RUF071 - characters are what is meant
+
+
 @dataclass(slots=True)
 class Spacing:
-    """Keeps expensive listings apart: 20 times as long as one took, at most 15 minutes."""
+    """Keeps listings of several pages apart, by the requests they took.
+
+    Not by their duration: a slow request, retries or a busy event loop would hold back what comes next for minutes.
+    """
 
     due: datetime | None = None
-
-    def is_due(self, now: datetime) -> bool:
-        return not self.left(now)
 
     def left(self, now: datetime) -> float:
         """Seconds until then, or 0."""
         return 0.0 if self.due is None else max((self.due - now).total_seconds(), 0.0)
 
-    def note(self, began: datetime, now: datetime) -> None:
-        self.due = now + min(LONGEST_SPACING, SPACING_FACTOR * (now - began))
-
-    @contextmanager
-    def apart(self, context: Context) -> Iterator[None]:
-        """Around a listing; one that fails has cost as much as one that succeeds."""
-        began = context.now()
-        try:
-            yield
-        finally:
-            self.note(began, context.now())
+    def note(self, pages: int, now: datetime) -> None:
+        if pages > 1:
+            self.due = now + min(LONGEST_SPACING, SPACING_PER_PAGE * pages)
 
 
 class Watch(ABC):
-    """Looks at one batch again and again. What it remembers between looks saves requests and never decides.
+    """Polls one batch again and again. What it remembers between polls saves requests and never decides.
 
     :param began_at: when the wait began, over all tries of it.
     """
@@ -166,45 +169,48 @@ class Watch(ABC):
         self.batch = batch
         self.last: Summary | None = None
         self.began_at = began_at
+        self.live_id: str | None = None
+        """An invocation that was live at the last poll. Given to a watch of another process, it saves requests."""
         self._memory = Memory()
         self._spacing = Spacing()
-        self._waiting_for = "not looked at yet"
-
-    @property
-    def hint(self) -> str | None:
-        """The live status that answered last. A watch of another process that is given it saves requests."""
-        return self._memory.last_answer
-
-    @hint.setter
-    def hint(self, status: str | None) -> None:
-        self._memory.last_answer = status if status in LIVE_STATUSES else None
+        self._finding = "not polled yet"
 
     @property
     def known(self) -> str:
-        """What the looks have found so far, in words."""
+        """What the polls have found so far, in words."""
         counts = "" if self.last is None else f"{self.last}; "
-        return f"{counts}{self._waiting_for}{self._memory.unknown_text}"
+        return f"{counts}{self._finding}{self._memory.unknown_text}"
 
     @abstractmethod
-    def first_look(self, context: Context) -> Flow[Outcome]:
-        """The cheapest look that can decide. It never sleeps."""
+    def first_poll(self, context: Context) -> Flow[Outcome]:
+        """Poll as cheaply as can decide. It never sleeps."""
 
     @abstractmethod
     def poll(self, context: Context) -> Flow[Outcome]:
-        """One look, as cheap as what is known allows."""
+        """Poll once, as cheaply as what is known allows."""
 
     @abstractmethod
-    def last_look(self, context: Context) -> Flow[Outcome]:
-        """Everything once more before giving up, whatever it costs within the context's limit."""
+    def last_poll(self, context: Context) -> Flow[Outcome]:
+        """Ask for everything once more before giving up, whatever it costs within the context's limit."""
 
-    @property
-    @abstractmethod
-    def _prefix(self) -> str | None:
-        """What the server can narrow a listing down to."""
+    # The outcomes
 
-    def _waiting(self, reason: str, summary: Summary | None = None) -> Outcome:
-        self._waiting_for = reason
-        return Outcome(Kind.WAITING, reason + self._memory.unknown_text, summary)
+    def _waiting(self, finding: str, summary: Summary | None = None) -> Outcome:
+        self._finding = finding
+        return Outcome(Kind.WAITING, finding + self._memory.unknown_text, summary)
+
+    def _waiting_for(self, live: Invocation) -> Outcome:
+        self.live_id = live.invocation_id
+        return self._waiting(f"at least one invocation is {live.status}")
+
+    def _postponed(self, live: Invocation | None) -> Outcome:
+        """Wait on without a complete listing, which would come too soon after the last one."""
+        if live is not None:
+            return self._waiting_for(live)
+        assert self._spacing.due is not None
+        next_one = f"the next complete listing comes at {self._spacing.due:%H:%M:%S} UTC"
+        reason = f"nothing new, {next_one}; the last one: {self._finding}"
+        return Outcome(Kind.WAITING, reason + self._memory.unknown_text, self.last)
 
     def _judge(self, summary: Summary, context: Context) -> Outcome:
         outcome = judge(self.batch, summary, self.began_at, context.now())
@@ -212,82 +218,102 @@ class Watch(ABC):
             log.warning("%s are more than the %s expected", summary, self.batch.expected_count)
         return outcome
 
-    @property
-    def _probe_size(self) -> int:
-        """One answer will do where whatever the server finds belongs to the batch."""
-        return MAX_PAGE_SIZE if self.batch.started_after or self.batch.ids else 1
+    def _unsettled(self, summary: Summary, context: Context) -> Flow[Outcome | None]:
+        """Conclude from a complete listing that cannot be the verdict on a whole batch; ``None`` when it can."""
+        self.last = summary
+        if self.batch.fail_fast and self.batch.exceeds(failed_count(self.batch, summary)):
+            return self._judge(summary, context)
+        missing = len(self._memory.missing)
+        lost = yield from self._find_lost(context)
+        if lost is not None:
+            return Outcome(Kind.LOST, lost, summary)
+        reason = unfinished(self.batch, summary)
+        if missing and not reason:
+            reason = f"{missing} that were there are not in the listing now"
+        return self._waiting(reason + self._absent_text(), summary) if reason else None
 
-    @property
-    def _keeps_looking(self) -> bool:
-        """With a start bound the first hits may all belong to an older batch."""
-        return bool(self.batch.started_after)
-
-    def _find_witness(self, context: Context) -> Flow[Invocation | None]:
-        """Ask for one live invocation. The answer is a hint: the item's own status counts, not the filter."""
-        for status in self._memory.live_filters():
-            witness = yield from self._ask(status, context)
-            if witness is not None:
-                self._memory.last_answer = status
-                return witness
+    def _find_lost(self, context: Context) -> Flow[str | None]:
+        """Name one that was seen live, has been missing since, and is not found by its id either."""
+        for invocation_id, since in list(self._memory.missing.items())[:1]:
+            if context.now() - since < LOST_AFTER or (yield from self._get(invocation_id, context)):
+                return None
+            return (
+                f"{invocation_id} was seen unfinished and is no longer listed nor found by its id: its record has "
+                f"expired ({RECORDS_ARE_KEPT}) or was removed, so how it ended cannot be known"
+            )
         return None
 
-    def _ask(self, status: str, context: Context) -> Flow[Invocation | None]:
-        walk = self._filtered(status, self._probe_size, context)
-        while not walk.done and self._memory.usable(status):
-            items = yield from self._page_of(walk, status)
-            witness = next((item for item in items if not item.is_terminal and self.batch.belongs(item)), None)
-            if witness is not None or (items and not self._keeps_looking):
-                return witness
-        return None
+    def _absent_text(self) -> str:
+        return ""
 
-    def _filtered(self, status: str, size: int, context: Context) -> Walk:
-        operation = ListInvocations(
-            self.batch.function, prefix=self._prefix, statuses=(status,), order="asc", page_size=size
-        )
-        return Walk(operation, context)
+    # The cheap questions
 
-    def _page_of(self, walk: Walk, status: str) -> Flow[list[Invocation]]:
-        """One page of a filtered listing; a filter that is refused or ignored is not used again in this wait."""
+    def _get(self, invocation_id: str, context: Context) -> Flow[Invocation | None]:
+        """Look one up; ``None`` when there is no such record."""
         try:
-            page = yield from walk.next_page()
-        except PagingError as error:
-            self._memory.distrust(status, str(error))
-            return []
+            item = yield from call(GetInvocation(self.batch.function, invocation_id), context)
+        except NotFoundError as error:
+            # Of a function or alias that does not exist nothing will ever be found.
+            if not error.is_invocation:
+                raise
+            return None
+        self._memory.learn([item])
+        return item
+
+    def _find_known_live(self, context: Context) -> Flow[Invocation | None]:
+        """Look up the invocation that was live at the last poll."""
+        if self.live_id is None:
+            return None
+        item = yield from self._get(self.live_id, context)
+        if item is not None and not item.is_terminal:
+            return item
+        self.live_id = None
+        return None
+
+    def _find_running(self, context: Context) -> Flow[Invocation | None]:
+        page = yield from self._ask("Running", 1, context)
+        return next((item for item in page.items if not item.is_terminal), None) if page else None
+
+    def _ask(self, status: str, size: int, context: Context) -> Flow[Page | None]:
+        """List one page of those with this status that belong to the batch.
+
+        ``None`` when the filter is refused or ignored, now or before: then it is not used again in this wait.
+        """
+        if not self._memory.trusts(status):
+            return None
+        # Where not all that the server finds belongs to the batch, one answer will not do.
+        size = MAX_PAGE_SIZE if self.batch.started_after or self.batch.ids else min(size, MAX_PAGE_SIZE)
+        prefix = server_prefix(self.batch)
+        operation = ListInvocations(
+            self.batch.function, prefix=prefix, statuses=(status,), order="desc", page_size=size
+        )
+        try:
+            page = yield from call(operation, context)
         except ApiError as error:
             if error.status != 400 or error.transient:
                 raise
             self._memory.distrust(status, f"refused: {error.code}")
-            return []
-        self._memory.learn(filter(self.batch.belongs, page.items))
+            return None
         other = next((item for item in page.items if item.status != status), None)
-        if other is not None and status == "Running" and other.is_terminal:
-            self._memory.distrust_all(f"asked for Running, got {other.status}")
-        elif other is not None:
+        if other is not None:
             self._memory.distrust(status, f"got {other.status}")
-        return page.items
+        mine = [item for item in page.items if self.batch.belongs(item)]
+        self._memory.learn(mine)
+        return Page(mine, page.next_token, page.server_time)
 
-    def _failing_fast(self, context: Context) -> Flow[bool]:
-        """Whether more failures than allowed seem to be there already; a complete listing then says for sure."""
+    def _fails_fast(self, context: Context) -> Flow[bool]:
+        """Tell whether more failures than allowed may be there already; a complete listing then says for sure."""
         if not self.batch.fail_fast or self.batch.max_failed is None:
             return False
-        found: set[str] = set()
+        found = 0
         for status in self.batch.failure_statuses:
-            if not self._memory.usable(status):
+            page = yield from self._ask(status, self.batch.max_failed + 1, context)
+            if page is None or not self._memory.trusts(status):
                 return True
-            size = MAX_PAGE_SIZE if self._probe_size > 1 else min(self.batch.max_failed + 1, MAX_PAGE_SIZE)
-            walk = self._filtered(status, size, context)
-            while not walk.done and not self.batch.exceeds(len(found)):
-                if walk.pages == _MOST_PAGES_OF_FAILURES:
-                    return True
-                items = yield from self._page_of(walk, status)
-                if not self._memory.usable(status):
-                    return True
-                found.update(
-                    item.invocation_id
-                    for item in items
-                    if self.batch.is_failure(item.status) and self.batch.belongs(item)
-                )
-        return self.batch.exceeds(len(found))
+            found += len(page.items)
+            if page.next_token is not None or self.batch.exceeds(found):
+                return True
+        return False
 
 
 class PrefixWatch(Watch):
@@ -296,131 +322,229 @@ class PrefixWatch(Watch):
     def __init__(self, batch: Batch, began_at: datetime) -> None:
         super().__init__(batch, began_at)
         self._several_pages = False
-        self._missing_since: tuple[datetime, set[str]] | None = None
 
-    @property
-    def _prefix(self) -> str | None:
-        return self.batch.prefix
-
-    def first_look(self, context: Context) -> Flow[Outcome]:
-        """One page. It decides if that is the whole listing and needs no confirmation."""
-        survey = self._survey(context)
-        yield from survey.next_page()
-        self._several_pages = not survey.done
-        if not survey.done:
+    def first_poll(self, context: Context) -> Flow[Outcome]:
+        """Read one page. It decides if that is the whole listing and needs no confirmation."""
+        listing = self._listing("desc", context)
+        yield from listing.next_page()
+        self._several_pages = not listing.done
+        if not listing.done:
             return self._waiting("there is more than one page to read")
-        return (yield from self._conclude(survey, context, confirm=False))
+        return (yield from self._conclude(listing, context, confirm=False))
 
     def poll(self, context: Context) -> Flow[Outcome]:
-        """One look, as cheap as what is known allows."""
-        survey = self._survey(context)
-        if not self._several_pages:
-            yield from survey.next_page()
-            self._several_pages = not survey.done
-        if not survey.done:
-            witness = survey.witness or (yield from self._find_witness(context))
-            if witness and not (yield from self._failing_fast(context)):
-                return self._waiting(f"at least one invocation is {witness.status}")
-            if not self._spacing.is_due(context.now()):
-                return self._waiting(self._waiting_for, self.last)
-            yield from self._finish(survey, context)
-        return (yield from self._conclude(survey, context, confirm=True))
+        listing = self._listing("desc", context)
+        live = yield from self._find_live(listing, context)
+        if not listing.done:
+            if live and not (yield from self._fails_fast(context)):
+                return self._waiting_for(live)
+            if self._spacing.left(context.now()):
+                return self._postponed(live)
+            yield from self._finish(listing, context)
+        return (yield from self._conclude(listing, context, confirm=True))
 
-    def last_look(self, context: Context) -> Flow[Outcome]:
-        """One complete listing before giving up, whatever it costs within the context's limit."""
-        survey = self._survey(context)
-        yield from survey.finish(stop_at_witness=False)
-        return (yield from self._conclude(survey, context, confirm=True))
+    def last_poll(self, context: Context) -> Flow[Outcome]:
+        listing = self._listing("asc", context)
+        yield from listing.finish(stop_at_live=False)
+        return (yield from self._conclude(listing, context, confirm=True))
 
-    def _survey(self, context: Context) -> Survey:
-        return Survey(self.batch, context, self._memory)
+    def _listing(self, order: Order, context: Context) -> BatchListing:
+        return BatchListing(self.batch, order, context, self._memory)
 
-    def _finish(self, survey: Survey, context: Context) -> Flow[None]:
-        with self._spacing.apart(context):
-            yield from survey.finish(stop_at_witness=not self.batch.fail_fast)
+    def _find_live(self, listing: BatchListing, context: Context) -> Flow[Invocation | None]:
+        """Ask the cheap questions. A batch of one page is simply listed: that costs one request, too, and counts."""
+        live = None
+        if self._several_pages or self.live_id:
+            live = yield from self._find_known_live(context)
+        if live is None:
+            yield from listing.next_page()
+            self._several_pages = not listing.done
+            live = listing.live
+        if live is None and not listing.done:
+            live = yield from self._find_running(context)
+        return live
 
-    def _conclude(self, survey: Survey, context: Context, *, confirm: bool) -> Flow[Outcome]:
-        """What a listing proves; a settled one is confirmed first."""
-        if not survey.done:
-            return self._waiting("at least one invocation is not finished")
-        summary = self.last = survey.tally.summary()
-        self._several_pages = survey.pages > 1
-        if self.batch.fail_fast and self.batch.exceeds(failed_count(self.batch, summary)):
+    def _finish(self, listing: BatchListing, context: Context) -> Flow[None]:
+        try:
+            yield from listing.finish(stop_at_live=not self.batch.fail_fast)
+        finally:
+            # One that fails has cost as much as one that succeeds.
+            self._spacing.note(listing.pages, context.now())
+
+    def _conclude(self, listing: BatchListing, context: Context, *, confirm: bool) -> Flow[Outcome]:
+        """Conclude from what was read; a settled listing is confirmed first."""
+        if not listing.done and listing.live:
+            return self._waiting_for(listing.live)
+        self._several_pages = listing.pages > 1
+        self.live_id = listing.live.invocation_id if listing.live and self._several_pages else None
+        self._memory.note_absence(listing.present, context.now())
+        summary = listing.tally.summary()
+        outcome = yield from self._unsettled(summary, context)
+        if outcome is not None:
+            return outcome
+        if not self._needs_confirmation(listing, summary):
             return self._judge(summary, context)
-        lost = yield from self._lost(survey, context)
-        if lost is not None:
-            return lost
-        reason = unfinished(self.batch, summary)
-        if reason:
-            return self._waiting(reason, summary)
-        if not self._needs_confirmation(survey, summary):
-            return self._judge(summary, context)
-        second = (yield from self._confirmation(survey, context)) if confirm else None
+        second = (yield from self._confirmation(listing, context)) if confirm else None
         if second is None:
             return self._waiting(f"{summary}, to be confirmed", summary)
         self.last = second.tally.summary()
         return self._judge(self.last, context)
 
-    def _needs_confirmation(self, survey: Survey, summary: Summary) -> bool:
+    def _needs_confirmation(self, listing: BatchListing, summary: Summary) -> bool:
         if not self.batch.settle_seconds:
             return False
-        if survey.pages > 1 or not summary.total:
+        if listing.pages > 1 or not summary.total:
             return True
         if self.batch.expected_count:
             return False  # unfinished() has seen that it is met
-        newest = survey.tally.newest
-        if newest is None or survey.server_time is None:
+        newest = listing.tally.newest
+        if newest is None or listing.server_time is None:
             return True
-        return survey.server_time - newest <= OLD_ENOUGH.total_seconds() * 1000
+        return listing.server_time - newest <= OLD_ENOUGH.total_seconds() * 1000
 
-    def _confirmation(self, first: Survey, context: Context) -> Flow[Survey | None]:
-        """A later listing with the same ids, all finished; ``None`` when there is none."""
+    def _confirmation(self, first: BatchListing, context: Context) -> Flow[BatchListing | None]:
+        """Read the listing again, later and the other way round; ``None`` unless it has the same ids, all ended."""
         left = context.seconds_left()
         if left is not None and left <= self.batch.settle_seconds:
             return None
         yield Sleep(self.batch.settle_seconds)
-        second = self._survey(context)
-        yield from second.finish(stop_at_witness=True)
-        if second.witness or second.tally.fingerprint != first.tally.fingerprint:
+        second = self._listing("asc", context)
+        yield from second.finish(stop_at_live=True)
+        if second.live or second.tally.fingerprint != first.tally.fingerprint:
             return None
-        if second.pages > 1 and (yield from self._moved(context)):
-            return None
-        return second
+        return None if second.pages > 1 and (yield from self._find_moved(context)) else second
 
-    def _moved(self, context: Context) -> Flow[Invocation | None]:
-        """A live invocation that was on no page when that page was read.
+    def _find_moved(self, context: Context) -> Flow[Invocation | None]:
+        """Read both ends of the listing once more: what moved while the pages were read has moved to one of them."""
+        for order in ("asc", "desc"):
+            end = self._listing(order, context)
+            yield from end.next_page()
+            if end.live:
+                return end.live
+        return None
 
-        One that is retried may get a new start time, or none, and so move behind a walk of many pages. What has moved
-        to the end was still to come; what has moved to the beginning is on the first page, or found by its status.
-        """
-        again = self._survey(context)
-        yield from again.next_page()
-        return again.witness or (yield from self._find_witness(context))
 
-    def _lost(self, survey: Survey, context: Context) -> Flow[Outcome | None]:
-        """An invocation once seen live must stay in the listing until the verdict."""
-        gone, now = self._memory.gone(survey.present), context.now()
-        if not gone:
-            self._missing_since = None
-            return None
-        since, before = self._missing_since or (now, gone)
-        still = gone & before
-        self._missing_since = (since, still) if still else (now, gone)
-        if not still or now - since < LOST_AFTER or (yield from self._exists(min(still), context)):
-            return self._waiting(f"{len(gone)} that were there are not in the listing now", self.last)
-        reason = (
-            f"{len(still)} {self.batch} were seen unfinished and are no longer listed, {min(still)} among them: their "
-            f"records have expired ({RECORDS_ARE_KEPT}) or were removed, so how they ended cannot "
-            f"be known"
-        )
-        return Outcome(Kind.LOST, reason, self.last)
+class IdsWatch(Watch):
+    """Watches a given set of ids. A final status never changes, so what has ended is not asked for again."""
 
-    def _exists(self, invocation_id: str, context: Context) -> Flow[bool]:
-        """A walk may have missed one that moved; the record itself says whether it is there."""
+    def __init__(self, batch: Batch, began_at: datetime) -> None:
+        super().__init__(batch, began_at)
+        self._ended: dict[str, Invocation] = {}
+        self._live: dict[str, Invocation] = {}
+        self._absent: dict[str, None] = {}
+        self._record_expected = False
+
+    def first_poll(self, context: Context) -> Flow[Outcome]:
+        if len(self._open) > FEW:
+            self._note((yield from BatchListing(self.batch, "desc", context, self._memory).next_page()))
+        else:
+            yield from self._get_each(self._open, context, stop_at_live=True)
+        return (yield from self._conclude(context))
+
+    def poll(self, context: Context) -> Flow[Outcome]:
+        live = yield from self._find_known_live(context)
+        many = len(self._open) > FEW
+        if live is None and many:
+            live = yield from self._find_running(context)
+        if live and not (yield from self._fails_fast(context)):
+            self._note([live])
+            return self._waiting_for(live)
+        if many and self._spacing.left(context.now()):
+            return self._postponed(live)
+        yield from self._read(context, stop_at_live=not self.batch.fail_fast)
+        return (yield from self._conclude(context))
+
+    def last_poll(self, context: Context) -> Flow[Outcome]:
+        yield from self._read(context, stop_at_live=False)
+        return (yield from self._conclude(context))
+
+    @property
+    def _open(self) -> list[str]:
+        return [invocation_id for invocation_id in self.batch.ids if invocation_id not in self._ended]
+
+    def _read(self, context: Context, *, stop_at_live: bool) -> Flow[None]:
+        """Look up every id that has not ended: in bulk as far as a listing helps, then one by one."""
+        self._live.clear()
+        if len(self._open) > FEW:
+            yield from self._read_listing(context, stop_at_live=stop_at_live)
+        # Those that were there first: of them a missing one has vanished.
+        unseen = sorted(set(self._open) - self._live.keys(), key=lambda key: (not self._memory.knows(key), key))
+        if not (stop_at_live and self._live):
+            yield from self._get_each(unseen, context, stop_at_live=stop_at_live)
+        self.live_id = next(iter(self._live), None)
+
+    def _read_listing(self, context: Context, *, stop_at_live: bool) -> Flow[None]:
+        """Read no more pages than the ids could fill: others may share the prefix."""
+        listing = BatchListing(self.batch, "desc", context, self._memory)
+        most = ceil(len(self._open) / MAX_PAGE_SIZE) + 1
         try:
-            yield from call(GetInvocation(self.batch.function, invocation_id), context)
-        except NotFoundError as error:
-            if not error.is_invocation:
-                raise
-            return False
-        return True
+            while not (listing.done or listing.pages >= most or (stop_at_live and self._live)):
+                self._note((yield from listing.next_page()))
+        finally:
+            self._spacing.note(listing.pages, context.now())
+
+    def _get_each(self, ids: list[str], context: Context, *, stop_at_live: bool) -> Flow[None]:
+        """Look them up one by one; one that is missing shows the batch unfinished as well as one that is live."""
+        for invocation_id in ids:
+            item = yield from self._get(invocation_id, context)
+            if stop_at_live and (item is None or not item.is_terminal):
+                return
+
+    def _get(self, invocation_id: str, context: Context) -> Flow[Invocation | None]:
+        item = yield from super()._get(invocation_id, context)
+        if item is not None:
+            self._note([item])
+            return item
+        self._live.pop(invocation_id, None)
+        self._absent[invocation_id] = None
+        if self._memory.knows(invocation_id):
+            self._memory.missing.setdefault(invocation_id, context.now())
+        return None
+
+    def _note(self, items: Iterable[Invocation]) -> None:
+        for item in items:
+            self._absent.pop(item.invocation_id, None)
+            if item.is_terminal:
+                self._ended[item.invocation_id] = item
+                self._live.pop(item.invocation_id, None)
+            elif item.invocation_id not in self._ended:
+                self._live[item.invocation_id] = item
+
+    def _conclude(self, context: Context) -> Flow[Outcome]:
+        tally = Tally(self.batch)
+        tally.add((*self._ended.values(), *self._live.values()))
+        summary = tally.summary()
+        outcome = yield from self._unsettled(summary, context)
+        if outcome is None:
+            return self._judge(summary, context)
+        if outcome.decided:
+            return outcome
+        return (yield from self._never_visible(summary, context)) or outcome
+
+    def _never_visible(self, summary: Summary, context: Context) -> Flow[Outcome | None]:
+        """Give up on what was accepted but of which no record appears."""
+        grace = self.batch.visible_within
+        if grace is None or not self._absent:
+            return None
+        invocation_id = next(iter(self._absent))
+        if not self._record_expected:
+            # Once, and at the first poll: whether what cannot be seen yet ever will be.
+            yield from expect_record(self.batch.function, invocation_id, context)
+            self._record_expected = True
+        if (context.now() - self.began_at).total_seconds() <= grace:
+            return None
+        reason = (
+            f"{invocation_id} was accepted, but there is no record of it: the function is not in asynchronous task "
+            f"mode, the qualifier is another one's, or the record has expired"
+        )
+        return Outcome(Kind.LOST, reason, summary)
+
+    def _absent_text(self) -> str:
+        missing = list(self._absent)
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        return f"; not found (yet): {', '.join(missing[:_NAMED])}{more}" if missing else ""
+
+
+def watch(batch: Batch, began_at: datetime) -> Watch:
+    """Make the right kind of watch for the batch."""
+    return IdsWatch(batch, began_at) if batch.ids else PrefixWatch(batch, began_at)

@@ -24,7 +24,7 @@ from airflow_provider_fc.core.errors import (
 from airflow_provider_fc.core.outcome import Kind, Outcome
 from airflow_provider_fc.core.stopping import stop
 from airflow_provider_fc.core.wait import Schedule, Wait
-from airflow_provider_fc.core.watch_ids import watch
+from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from airflow_provider_fc.core.explain import explain
 from airflow_provider_fc.core.limits import RECORD_RETENTION
 from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
 from airflow_provider_fc.core.wait import Schedule, Wait
-from airflow_provider_fc.core.watch_ids import watch
+from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
 from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _FIRST_POLL_SECONDS = 30
 _EXPLAIN_SECONDS = 30
-_LIVE_STATUS = "fc_live_status"
+_LIVE_ID = "fc_live_invocation"
 _LONG_WAIT = RECORD_RETENTION - timedelta(days=1)
 _ERRORS: dict[Kind, type[FunctionComputeError]] = {
     Kind.FAILED: errors.InvocationsFailedError,
@@ -61,7 +61,7 @@ class SensorExecution:
             if wait.watch.batch.expects_nothing:
                 return self._conclude(self._nothing_expected(wait.watch.batch))
             limit = min(wait.schedule.deadline, datetime.now(UTC) + timedelta(seconds=_FIRST_POLL_SECONDS))
-            outcome = hook.client.run(wait.first_look(hook.client.context.until(limit)))
+            outcome = hook.client.run(wait.first_poll(hook.client.context.until(limit)))
         if outcome is not None and outcome.decided:
             return self._conclude(outcome)
         raise deferral(self.sensor, FunctionComputeInvocationsTrigger, wait)
@@ -117,15 +117,15 @@ class SensorExecution:
         return self._poll_with_current_keys(context, refused)
 
     def _poll(self, hook: FunctionComputeHook, wait: Wait, context: Context) -> Outcome | None:
-        """Poll; in reschedule mode with the live status of the poll before, which was another process."""
+        """Poll; in reschedule mode with the live invocation of the poll before, which was another process."""
         if wait.watch.batch.expects_nothing:
             return self._nothing_expected(wait.watch.batch)
         if not self.sensor.reschedule:
             return hook.client.run(wait.poke(hook.client.context))
-        wait.watch.hint = known = recall(context, _LIVE_STATUS)
+        wait.watch.live_id = known = recall(context, _LIVE_ID)
         outcome = hook.client.run(wait.poke(hook.client.context))
-        if wait.watch.hint is not None and wait.watch.hint != known:
-            note(context, _LIVE_STATUS, wait.watch.hint)
+        if wait.watch.live_id is not None and wait.watch.live_id != known:
+            note(context, _LIVE_ID, wait.watch.live_id)
         return outcome
 
     def _batch(self, hook: FunctionComputeHook) -> Batch:

@@ -11,7 +11,7 @@ from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.errors import InvocationsLostError, ParameterError, WaitTimeoutError
 from airflow_provider_fc.core.outcome import Kind
 from airflow_provider_fc.core.wait import Schedule, Wait
-from airflow_provider_fc.core.watch_ids import watch
+from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
 from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import wait_here

@@ -152,14 +152,14 @@ def test_a_failure_names_counts_error_message_and_request_id(emulator: FunctionC
     assert "[request id " in str(caught.value)
 
 
-def test_what_is_finished_at_the_first_look_is_never_deferred(emulator: FunctionComputeEmulator) -> None:
+def test_what_is_finished_at_the_first_poll_is_never_deferred(emulator: FunctionComputeEmulator) -> None:
     add(emulator, "Succeeded", submitted_seconds_ago=3600)
 
     assert sensor("deferred", settle_seconds=15).execute(context())["total"] == 1
     assert len(emulator.requests) == 1
 
 
-def test_a_transient_error_at_the_first_look_defers(connection: Callable[..., str]) -> None:
+def test_a_transient_error_at_the_first_poll_defers(connection: Callable[..., str]) -> None:
     connection(login="id", password="secret", host="http://127.0.0.1:1", extra={"max_attempts": 1})
 
     with pytest.raises(TaskDeferred):
@@ -315,7 +315,7 @@ def test_the_log_says_why_a_sensor_is_skipped(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_ten_thousand_unfinished_invocations_cost_at_most_six_requests_a_poll(
+def test_ten_thousand_unfinished_invocations_cost_one_request_a_poll(
     emulator: FunctionComputeEmulator, mode: str
 ) -> None:
     emulator.add_invocations(
@@ -323,35 +323,33 @@ def test_ten_thousand_unfinished_invocations_cost_at_most_six_requests_a_poll(
     )
     emulator.add_invocations([{"function": "resize", "id": "job-z", "statuses": ["Retrying"]}])
 
-    asked: list[list[str | None]] = []
+    asked: list[list[str]] = []
     if mode == "deferred":
         with pytest.raises(TaskDeferred) as deferred:
             sensor(mode, timeout=1).execute(context())
-        asked.append(statuses_asked(emulator))
+        asked.append(operations(emulator))
         fire(deferred.value.trigger)
-        polls = statuses_asked(emulator)
-        asked += [polls[:5], *([status] for status in polls[5:15])]
+        asked.append(operations(emulator)[:10])
     else:
         waiting = sensor(mode)
         for _ in range(3):
             assert not waiting.poke(context())
-            asked.append(statuses_asked(emulator))
+            asked.append(operations(emulator))
             waiting = waiting if mode == "poke" else sensor(mode)
 
-    first = [None, "Running", "Enqueued", "Dequeued", "Retrying"]
     assert (
         asked
         == {
-            "poke": [first, ["Retrying"], ["Retrying"]],
-            "reschedule": [first, first, first],
-            "deferred": [[None], first, *[["Retrying"]] * 10],
+            "poke": [["List"], ["Get"], ["Get"]],
+            "reschedule": [["List"], ["List"], ["List"]],
+            "deferred": [["List"], ["List", *["Get"] * 9]],
         }[mode]
     )
 
 
-def statuses_asked(emulator: FunctionComputeEmulator) -> list[str | None]:
-    """The status filters of the requests since the last call."""
-    asked = [record.parameters.get("status") for record in emulator.requests]
+def operations(emulator: FunctionComputeEmulator) -> list[str]:
+    """The requests since the last call."""
+    asked = [record.operation for record in emulator.requests]
     emulator.app.requests.clear()
     return asked
 

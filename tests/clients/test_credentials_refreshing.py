@@ -29,7 +29,7 @@ from airflow_provider_fc.core.outcome import Kind
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.core.wait import Schedule, Wait
-from airflow_provider_fc.core.watch_ids import watch
+from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
 CALLERS = 200

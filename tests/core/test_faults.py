@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from harness import World
 
-from airflow_provider_fc.core.outcome import Kind
+from airflow_provider_fc.core.outcome import Kind, Outcome
 
 POLLS = 1000
 POLL_INTERVAL = 60
 SHARE = 0.1
+SEEDS = 3000
 
 # Everything that can go wrong with an answer and be right the next time.
 FAULTS = [
@@ -33,9 +36,13 @@ FAULTS = [
 ]
 
 
+MODES = ["one process", "a process for each poll"]
+
+
 @pytest.mark.heavy
-@pytest.mark.parametrize("seed", range(20))
-def test_a_thousand_polls_with_ten_per_cent_faults_end_right(seed: int) -> None:
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", range(10))
+def test_a_thousand_polls_with_ten_per_cent_faults_end_right(seed: int, mode: str) -> None:
     world = World()
     end = 1.3 * POLLS * POLL_INTERVAL  # faults and throttling make some polls fewer
     world.add_many(240, "Succeeded")
@@ -44,18 +51,35 @@ def test_a_thousand_polls_with_ten_per_cent_faults_end_right(seed: int) -> None:
         begins = index * end / 20
         world.add(f"job-x{index}", timeline=[[0, "Enqueued"], [begins, "Running"], [end - 100 * index, last]])
     world.app.add_faults(
-        [{**fault, "probability": SHARE / len(FAULTS), "seed": 1000 * seed + n} for n, fault in enumerate(FAULTS)]
+        [
+            # Two faults on one answer may add up to a permanent one (a 400 without its code): not with these seeds.
+            {**fault, "probability": SHARE / len(FAULTS), "seed": SEEDS * (1 + seed) + n}
+            for n, fault in enumerate(FAULTS)
+        ]
     )
     right = seed % 2 == 0
+    parameters = {"expected_count": 250, "max_failed": 3 if right else 2}
 
-    outcome = world.run(
-        world.wait(timeout=3 * end, poll_interval=POLL_INTERVAL, expected_count=250, max_failed=3 if right else 2).run(
-            world.context
-        )
-    )
+    if mode == "one process":
+        wait = world.wait(timeout=3 * end, poll_interval=POLL_INTERVAL, **parameters)
+        outcome = world.run(wait.run(world.context))
+    else:
+        outcome = rescheduled(world, 3 * end, parameters)
 
     fired = {report.name for report in world.app.faults if report.fired}
+    # Once a live invocation is known, one process asks for nothing but that one: what breaks listings cannot hit it.
+    assert len(fired) >= (8 if mode == "one process" else 12)
     assert len(world.slept) >= POLLS
-    assert len(fired) >= len(FAULTS) / 2
     assert outcome.kind is (Kind.SUCCESS if right else Kind.FAILED)
+    assert outcome.summary is not None
     assert outcome.summary.by_status == {"Failed": 3, "Succeeded": 247}
+
+
+def rescheduled(world: World, timeout: float, parameters: dict[str, Any]) -> Outcome:
+    """Poll from a new process each time, as a rescheduled sensor does."""
+    while True:
+        outcome: Outcome | None = world.run(world.wait(timeout=timeout, **parameters).poke(world.context))
+        if outcome is not None and outcome.decided:
+            return outcome
+        world.slept.append(POLL_INTERVAL)
+        world.clock.sleep(POLL_INTERVAL)

@@ -1,10 +1,13 @@
-"""The wait around the looks: when it sleeps, what it outlives, and how it ends."""
+"""The wait around the polls: when it sleeps, what it tolerates, and how it ends."""
 
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from harness import START, World
@@ -12,6 +15,7 @@ from harness import START, World
 from airflow_provider_fc.core.errors import AccessDeniedError, CertificateError, TransportError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.outcome import Kind
+from airflow_provider_fc.core.watch import SPACING_PER_PAGE
 
 
 @pytest.fixture
@@ -116,7 +120,7 @@ def test_a_transient_error_never_ends_a_wait(world: World, fault: HttpResponse |
     assert world.run(world.wait().run(world.context)).kind is Kind.SUCCESS
 
 
-@pytest.mark.parametrize("way", ["first_look", "poke", "run"])
+@pytest.mark.parametrize("way", ["first_poll", "poke", "run"])
 def test_a_certificate_that_was_never_accepted_ends_a_wait_at_once(world: World, way: str) -> None:
     world.add("job-1", statuses=["Running"])
     world.answer = lambda request: CertificateError("self-signed")
@@ -145,10 +149,10 @@ def test_a_fault_that_lasts_to_the_deadline_ends_as_a_timeout(world: World) -> N
     outcome = world.run(world.wait().run(world.context))
 
     assert outcome.kind is Kind.TIMEOUT
-    assert outcome.reason == "the last look failed (connection reset); before it: not looked at yet"
+    assert outcome.reason == "the last poll failed (connection reset); before it: not polled yet"
 
 
-def test_a_last_look_that_fails_leaves_what_was_known(world: World) -> None:
+def test_a_last_poll_that_fails_leaves_what_was_known(world: World) -> None:
     world.add_many(500, "Running")
     world.answer = lambda request: (
         TransportError("connection reset") if world.clock.now() >= START + timedelta(hours=1) else None
@@ -157,10 +161,10 @@ def test_a_last_look_that_fails_leaves_what_was_known(world: World) -> None:
     outcome = world.run(world.wait().run(world.context))
 
     assert outcome.kind is Kind.TIMEOUT
-    assert outcome.reason == ("the last look failed (connection reset); before it: at least one invocation is Running")
+    assert outcome.reason == ("the last poll failed (connection reset); before it: at least one invocation is Running")
 
 
-def test_looks_are_a_second_apart_even_where_no_interval_is_wanted(world: World) -> None:
+def test_polls_are_a_second_apart_even_where_no_interval_is_wanted(world: World) -> None:
     world.add("job-1", statuses=["Running"])
 
     world.run(world.wait(timeout=100, poll_interval=0).run(world.context))
@@ -187,7 +191,7 @@ def test_a_fault_is_logged_when_it_starts_and_when_it_ends(world: World, caplog:
 
     world.run(world.wait().run(world.context))
 
-    assert caplog.text.count("Could not look, the wait goes on: connection reset") == 1
+    assert caplog.text.count("Could not poll, the wait goes on: connection reset") == 1
     assert caplog.text.count("Function Compute answers again") == 1
 
 
@@ -231,6 +235,72 @@ def test_throttling_slows_the_polls_down_and_an_answer_speeds_them_up_again(worl
     assert world.slept[1:5] == [120.0, 240.0, 120.0, 60.0]
 
 
+# When the verdict comes
+
+BATCHES: dict[str, tuple[int, dict[str, Any]]] = {
+    "one id": (1, {"invocation_ids": ["job-00000"]}),
+    "five ids": (5, {"invocation_ids": [f"job-{index:05}" for index in range(5)]}),
+    "ninety ids": (90, {"invocation_ids": [f"job-{index:05}" for index in range(90)]}),
+    "three hundred ids": (300, {"invocation_ids": [f"job-{index:05}" for index in range(300)]}),
+    "a prefix of one page": (90, {}),
+    "a prefix of three pages": (300, {}),
+    "a count over three pages": (300, {"expected_count": 300}),
+}
+
+
+def slow(world: World) -> None:
+    world.clock.sleep(60)
+
+
+def fail_thrice(world: World) -> HttpResponse:
+    world.clock.sleep(10)
+    return status(503, "ServiceUnavailable")
+
+
+@pytest.mark.parametrize(("how_many", "parameters"), BATCHES.values(), ids=BATCHES)
+@pytest.mark.parametrize("trouble", [slow, fail_thrice], ids=["a slow request or a starved loop", "retries"])
+@pytest.mark.parametrize("at", [1, 2, 4, 30], ids="request {}".format)
+def test_the_verdict_comes_soon_after_the_end_whatever_single_requests_took(
+    world: World,
+    how_many: int,
+    parameters: dict[str, Any],
+    trouble: Callable[[World], HttpResponse | None],
+    at: int,
+) -> None:
+    world.seconds_per_request = 0.1
+    world.add_many(how_many, timeline=[[0, "Running"], [100, "Succeeded"]], statuses=None)
+    context = replace(world.context, settings=replace(world.settings, max_attempts=4))
+    troubles: list[datetime] = [START]
+
+    def answer(request: HttpRequest) -> HttpResponse | None:
+        if not at <= len(world.sent) < at + (3 if trouble is fail_thrice else 1):
+            return None
+        reply = trouble(world)
+        troubles.append(world.clock.now())
+        return reply
+
+    world.answer = answer
+
+    outcome = world.run(world.wait(poll_interval=2, **parameters).run(context))
+
+    truth = max(START + timedelta(seconds=100), troubles[-1])
+    listings = 3 * 2 * 0.1 + 2.0  # two listings and some single requests
+    spacing = SPACING_PER_PAGE.total_seconds() * 4 if how_many > 100 else 0
+    assert outcome.kind is Kind.SUCCESS
+    assert world.clock.now() - truth <= timedelta(seconds=2.2 + 15 + listings + spacing)
+
+
+def test_a_poll_that_finds_nothing_new_says_so_and_when_the_next_complete_listing_comes(world: World) -> None:
+    world.state.set_switches(reject_status=["Running"])
+    world.add_many(250)
+    ids = [f"job-{index:05}" for index in range(250)]
+    wait = world.wait(invocation_ids=[*ids, *(f"job-x{index}" for index in range(10))])
+    first, second = (world.run(wait.poke(world.context)) for _ in range(2))
+
+    assert first.reason.startswith("250 found (Succeeded 250), 260 expected; not found (yet): job-x0")
+    assert second.reason.startswith("nothing new, the next complete listing comes at 08:00:06 UTC; the last one: 250")
+
+
 def test_retry_after_is_the_least_pause(world: World) -> None:
     world.add("job-1", statuses=["Running"])
     answers = iter([status(429, "ResourceExhausted", **{"retry-after": "45"})])
@@ -265,7 +335,7 @@ def test_a_change_of_counts_is_a_line_in_the_log(world: World, caplog: pytest.Lo
     ]
 
 
-def test_no_request_is_sent_after_the_deadline_and_the_last_look(world: World) -> None:
+def test_no_request_is_sent_after_the_deadline_and_the_last_poll(world: World) -> None:
     world.seconds_per_request = 4.0
     world.add_many(5000, "Running")
     moments = []

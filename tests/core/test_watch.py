@@ -1,4 +1,4 @@
-"""What looking at a batch by prefix proves, and what it costs."""
+"""What polling a batch by prefix proves, and what it costs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from harness import START, World
 
+from airflow_provider_fc.core.api import function_ref
+from airflow_provider_fc.core.batch import Batch, unfinished
 from airflow_provider_fc.core.errors import ApiError, TransportError, UnavailableError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.invocations import STATUSES
-from airflow_provider_fc.core.outcome import Kind
+from airflow_provider_fc.core.outcome import Kind, Summary
 
 LIVE = ["Enqueued", "Dequeued", "Running", "Retrying", "Stopping"]
 BAD = ["Failed", "Stopped", "Expired", "Invalid"]
@@ -31,17 +33,17 @@ def world() -> World:
 
 
 @pytest.mark.parametrize(("status", "kind"), VERDICTS.items())
-@pytest.mark.parametrize("look", ["first_look", "poke"])
+@pytest.mark.parametrize("poll", ["first_poll", "poke"])
 @pytest.mark.parametrize("how_many", [1, 150])
-def test_a_status_means_the_same_in_every_look(world: World, status: str, kind: Kind, look: str, how_many: int) -> None:
+def test_a_status_means_the_same_in_every_poll(world: World, status: str, kind: Kind, poll: str, how_many: int) -> None:
     world.add_many(how_many - 1, prefix="job-a")
     world.add("job-z", statuses=[status])
     wait = world.wait(settle_seconds=0)
 
-    outcome = world.kind_of(getattr(wait, look)(world.context))
+    outcome = world.kind_of(getattr(wait, poll)(world.context))
 
-    # The first look reads one page; more than one is the trigger's business.
-    assert outcome == (Kind.WAITING if look == "first_look" and how_many > 100 else kind)
+    # The first poll reads one page; more than one is the trigger's business.
+    assert outcome == (Kind.WAITING if poll == "first_poll" and how_many > 100 else kind)
 
 
 @pytest.mark.parametrize(("status", "kind"), VERDICTS.items())
@@ -73,13 +75,46 @@ def test_nothing_found_waits(world: World) -> None:
     assert world.run(world.wait().run(world.context)).kind is Kind.TIMEOUT
 
 
+WHERE_ELSE = {
+    "prefix": ({}, "nothing found yet (right prefix? no service_name, so FC 3.0? qualifier None? region? "),
+    "count": ({"expected_count": 3}, "nothing found yet, 3 expected (right prefix? no service_name"),
+    "ids": ({"invocation_ids": ["job-1", "job-2"]}, "nothing found yet, 2 expected (right ids? no service_name"),
+}
+
+
+@pytest.mark.parametrize(("parameters", "text"), WHERE_ELSE.values(), ids=WHERE_ELSE)
+@pytest.mark.parametrize("poll", ["first_poll", "poke"])
+def test_where_nothing_is_found_the_message_names_what_else_it_may_be(
+    world: World, parameters: dict[str, Any], text: str, poll: str
+) -> None:
+    outcome = world.run(getattr(world.wait(**parameters), poll)(world.context))
+
+    assert outcome.reason.startswith(text)
+    assert "function in asynchronous task mode? see docs/waiting.md)" in outcome.reason
+
+
+def test_where_nothing_is_found_the_service_and_the_qualifier_are_named() -> None:
+    function = function_ref("resize", "media", "prod")
+
+    reason = unfinished(Batch(function, prefix="job-"), Summary({}))
+
+    assert reason is not None
+    assert "service_name 'media'? qualifier 'prod'?" in reason
+
+
+def test_an_invocation_of_our_own_that_is_not_visible_yet_is_no_reason_to_doubt_the_parameters(world: World) -> None:
+    batch = Batch(world.batch().function, ids=("job-1",), visible_within=300)
+
+    assert unfinished(batch, Summary({})) == "nothing found yet, 1 expected"
+
+
 @pytest.mark.parametrize(
     ("on_empty", "kind"), [("wait", Kind.WAITING), ("fail", Kind.EMPTY), ("succeed", Kind.SUCCESS)]
 )
 def test_on_empty_decides_after_a_confirmation(world: World, on_empty: str, kind: Kind) -> None:
     wait = world.wait(on_empty=on_empty)
 
-    assert world.kind_of(wait.first_look(world.context)) is Kind.WAITING
+    assert world.kind_of(wait.first_poll(world.context)) is Kind.WAITING
     assert world.kind_of(wait.poke(world.context)) is kind
     assert world.slept == ([] if on_empty == "wait" else [15.0])
 
@@ -230,10 +265,10 @@ def test_an_invocation_that_vanishes_during_the_confirmation_is_not_done(world: 
     assert world.kind_of(world.wait().poke(world.context)) is Kind.WAITING
 
 
-def test_the_first_look_leaves_what_needs_confirmation_to_the_trigger(world: World) -> None:
+def test_the_first_poll_leaves_what_needs_confirmation_to_the_trigger(world: World) -> None:
     world.add_many(3)
 
-    assert world.kind_of(world.wait().first_look(world.context)) is Kind.WAITING
+    assert world.kind_of(world.wait().first_poll(world.context)) is Kind.WAITING
     assert world.slept == []
 
 
@@ -315,26 +350,35 @@ def test_a_finished_one_without_an_end_time_is_not_taken_for_old(world: World) -
     assert world.slept == [15]
 
 
-@pytest.mark.parametrize("refused", [LIVE, []], ids=["filters refused", "filters at work"])
-def test_one_that_moved_behind_both_walks_is_found(world: World, refused: list[str]) -> None:
-    """It is retried whenever a walk has passed the place where it would be listed next."""
+@pytest.mark.parametrize("end", ["asc", "desc"])
+def test_one_that_moved_behind_both_listings_is_found(world: World, end: str) -> None:
+    """It moves to an end of the listing whenever a reading has passed that end."""
     others = [row(f"job-{index:03}", "Succeeded") for index in range(150)]
     moved = row("job-x", "Retrying", startedTime=0)
 
     def answer(request: HttpRequest) -> HttpResponse:
         asked = request.query
-        if asked.get("status") in refused:
-            return HttpResponse(400, {}, b'{"Code": "InvalidArgument"}')
         if "status" in asked:
-            return page(moved) if asked["status"] == "Retrying" and world.slept else page()
+            return HttpResponse(400, {}, b'{"Code": "InvalidArgument"}')
         if "nextToken" in asked:
             return page(*others[99:])
-        walks = sum("nextToken" not in each.query and "status" not in each.query for each in world.sent)
-        return page(*([moved] if walks > 2 else []), *others[:99], nextToken="1")
+        first_pages = sum("nextToken" not in each.query and "status" not in each.query for each in world.sent)
+        shown = first_pages > 2 and asked["sortOrderByTime"] == end
+        return page(*([moved] if shown else []), *others[:99], nextToken="1")
 
     world.answer = answer
 
     assert world.run(world.wait().poke(world.context)).kind is Kind.WAITING
+
+
+def test_a_settled_listing_is_confirmed_the_other_way_round(world: World) -> None:
+    world.add_many(150)
+
+    world.run(world.wait().poke(world.context))
+
+    orders = [(query["sortOrderByTime"], "nextToken" in query) for query in world.queries() if "status" not in query]
+    newest_first, oldest_first = [("desc", False), ("desc", True)], [("asc", False), ("asc", True)]
+    assert orders == [*newest_first, *oldest_first, ("asc", False), ("desc", False)]
 
 
 def test_a_confirmation_that_would_end_after_the_deadline_is_not_begun(world: World) -> None:
@@ -375,7 +419,9 @@ def test_a_poll_without_memory_takes_at_most_six_requests(world: World, status: 
 
 
 def test_a_poll_that_begins_with_running_ones_takes_two_requests_without_memory(world: World) -> None:
-    steady(world, 10_000, "Running")
+    world.add("job-z", statuses=["Running"])
+    world.clock.sleep(60)
+    world.add_many(10_000, prefix="job-a")
 
     assert world.requests_of(world.wait().poke(world.context))[1] == 2
 
@@ -387,14 +433,14 @@ def test_a_batch_of_one_page_is_listed_with_one_request(world: World) -> None:
     assert [world.requests_of(wait.poke(world.context))[1] for _ in range(3)] == [1, 1, 1]
 
 
-def test_a_finished_batch_costs_the_probes_two_walks_and_a_page(world: World) -> None:
+def test_a_finished_batch_costs_the_filter_two_listings_and_both_ends(world: World) -> None:
     world.add_many(10_000)
 
     outcome, requests = world.requests_of(world.wait().poke(world.context))
 
     assert outcome is not None
     assert outcome.kind is Kind.SUCCESS
-    assert requests <= 2 * 5 + 2 * 100 + 1
+    assert requests == 1 + 2 * 100 + 2
 
 
 def test_a_finished_batch_of_one_page_costs_two_requests(world: World) -> None:
@@ -407,14 +453,41 @@ def test_a_finished_batch_of_one_page_costs_two_requests(world: World) -> None:
     assert requests == 2
 
 
-def test_a_live_status_that_changes_costs_one_request_for_each_one_asked_in_vain(world: World) -> None:
+def test_a_live_status_that_changes_costs_nothing(world: World) -> None:
     world.add_many(150, prefix="job-a")
     world.add("job-z", timeline=[[0, "Running"], [30, "Stopping"]])
     wait = world.wait()
     world.run(wait.poke(world.context))
     world.clock.sleep(60)
 
-    assert world.requests_of(wait.poke(world.context))[1] == 5
+    outcome, requests = world.requests_of(wait.poke(world.context))
+
+    assert outcome is not None
+    assert outcome.reason == "at least one invocation is Stopping"
+    assert requests == 1
+
+
+def test_when_the_live_one_has_ended_another_is_found_with_three_requests(world: World) -> None:
+    world.add("job-y", timeline=[[0, "Running"], [500, "Succeeded"]])
+    world.clock.sleep(10)
+    world.add_many(10_000, prefix="job-a")
+    world.add("job-z", timeline=[[0, "Running"], [30, "Succeeded"]])
+    wait = world.wait()
+
+    costs = []
+    for _ in range(4):
+        costs.append(world.requests_of(wait.poke(world.context))[1])
+        world.clock.sleep(60)
+
+    assert costs == [1, 3, 1, 1]  # job-z; job-z, the first page, the filter; job-y
+
+
+def test_a_watch_that_is_told_of_a_live_one_begins_with_one_request(world: World) -> None:
+    world.add("job-z", statuses=["Enqueued"])
+    world.add_many(10_000, prefix="job-a", submitted_seconds_ago=-60)
+    wait = world.wait()
+    wait.watch.live_id = "job-z"
+
     assert world.requests_of(wait.poke(world.context))[1] == 1
 
 
@@ -433,7 +506,7 @@ def test_listings_that_fail_are_kept_apart_as_well(world: World) -> None:
     assert max(costs[1:]) <= 6
 
 
-def test_settled_but_incomplete_batches_are_walked_ever_less_often(world: World) -> None:
+def test_complete_listings_of_settled_but_incomplete_batches_are_kept_apart(world: World) -> None:
     world.seconds_per_request = 0.5
     world.add_many(1000)
     wait = world.wait(expected_count=2000, settle_seconds=0)
@@ -442,11 +515,14 @@ def test_settled_but_incomplete_batches_are_walked_ever_less_often(world: World)
     outcome, requests = world.requests_of(wait.poke(world.context))
 
     assert outcome is not None
-    assert outcome.reason == "1000 found (Succeeded 1000), 2000 expected"
-    assert requests == 5  # the probes; a walk took 5 s, so the next one is due after 100 s
+    assert outcome.reason == (
+        "nothing new, the next complete listing comes at 08:00:25 UTC; "
+        "the last one: 1000 found (Succeeded 1000), 2000 expected"
+    )
+    assert requests == 2  # the first page and the filter; there were ten pages, so the next listing is due after 20 s
 
-    world.clock.sleep(100)
-    assert world.requests_of(wait.poke(world.context))[1] == 15
+    world.clock.sleep(20)
+    assert world.requests_of(wait.poke(world.context))[1] == 11
 
 
 # Filters that cannot be trusted
@@ -462,7 +538,7 @@ def test_a_server_that_ignores_the_status_filter_is_noticed_and_judged_by_whole_
     world.clock.sleep(120)
     before = len(world.sent)
     assert world.run(wait.poke(world.context)).kind is Kind.WAITING
-    assert [query.get("status") for query in world.queries()[before:]] == [None, None]
+    assert [query.get("status") for query in world.queries()[before:]] == [None]
 
 
 def test_a_server_that_ignores_the_status_filter_still_gives_the_right_end(world: World) -> None:
@@ -497,8 +573,8 @@ def test_a_page_token_that_is_refused_to_a_probe_makes_its_filter_useless(world:
 
 def test_a_refused_status_filter_is_not_sent_again(world: World) -> None:
     world.state.set_switches(reject_status=["Running"])
-    steady(world, 150, "Enqueued")
-    wait = world.wait()
+    world.add_many(150)
+    wait = world.wait(expected_count=200)
     for _ in range(3):
         world.run(wait.poke(world.context))
 
@@ -652,8 +728,8 @@ def test_fail_fast_over_several_pages_asks_each_failure_status_once(world: World
 
     assert world.run(wait.poke(world.context)).kind is Kind.WAITING
 
-    asked = [(query.get("status"), query["limit"]) for query in world.queries()[before:]]
-    assert asked == [("Running", "1"), ("Failed", "2"), ("Stopped", "2"), ("Expired", "2"), ("Invalid", "2")]
+    asked = [(query.get("status"), query.get("limit")) for query in world.queries()[before:]]
+    assert asked == [(None, None), ("Failed", "2"), ("Stopped", "2"), ("Expired", "2"), ("Invalid", "2")]
 
 
 def test_fail_fast_over_several_pages_judges_by_a_whole_listing(world: World) -> None:
@@ -685,7 +761,7 @@ def test_fail_fast_with_useless_filters_reads_whole_listings(world: World) -> No
 
 
 @pytest.mark.parametrize("error", [TransportError("reset"), UnavailableError("ListAsyncTasks", 503, None, "", None)])
-def test_a_page_that_cannot_be_read_voids_the_look(world: World, error: Exception) -> None:
+def test_a_page_that_cannot_be_read_voids_the_poll(world: World, error: Exception) -> None:
     world.add_many(150)
     answers = iter([None, None, None, None, None, None, error])
     world.answer = lambda request: next(answers, None)

@@ -1,4 +1,4 @@
-"""What looking at given ids proves, and what it costs."""
+"""What polling given ids proves, and what it costs."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def ids_of(how_many: int, prefix: str = "job-") -> list[str]:
 
 
 @pytest.mark.parametrize(("status", "kind"), KINDS.items())
-@pytest.mark.parametrize("look", ["first_look", "poke", "last_look"])
+@pytest.mark.parametrize("poll", ["first_poll", "poke", "last_poll"])
 @pytest.mark.parametrize("how_many", [1, 5, 90])
-def test_a_status_means_the_same_in_every_look(world: World, status: str, kind: Kind, look: str, how_many: int) -> None:
+def test_a_status_means_the_same_in_every_poll(world: World, status: str, kind: Kind, poll: str, how_many: int) -> None:
     world.add_many(how_many - 1)
     world.add("job-z", statuses=[status])
     wait = world.wait(invocation_ids=[*ids_of(how_many - 1), "job-z"])
-    flow = wait.watch.last_look(world.context) if look == "last_look" else getattr(wait, look)(world.context)
+    flow = wait.watch.last_poll(world.context) if poll == "last_poll" else getattr(wait, poll)(world.context)
 
     assert world.kind_of(flow) is kind
 
@@ -70,7 +70,7 @@ def test_a_missing_id_is_never_done(world: World, how_many: int) -> None:
 def test_all_ended_needs_no_confirmation(world: World) -> None:
     world.add_many(3)
 
-    assert world.kind_of(world.wait(invocation_ids=ids_of(3)).first_look(world.context)) is Kind.SUCCESS
+    assert world.kind_of(world.wait(invocation_ids=ids_of(3)).first_poll(world.context)) is Kind.SUCCESS
     assert world.slept == []
 
 
@@ -154,10 +154,10 @@ def test_an_invocation_seen_live_that_no_longer_exists_is_an_error(world: World)
 def test_one_that_was_not_found_for_a_moment_is_not_lost(world: World) -> None:
     world.add("job-1", "job-2", statuses=["Running"])
     wait = world.wait(invocation_ids=["job-1", "job-2"])
-    world.run(wait.watch.last_look(world.context))
+    world.run(wait.watch.last_poll(world.context))
     gone = HttpResponse(404, {}, b'{"Code": "AsyncTaskNotFound"}')
     world.answer = lambda request: gone if request.path.endswith("/job-2") else None
-    world.run(wait.watch.last_look(world.context))
+    world.run(wait.watch.last_poll(world.context))
     world.answer = lambda request: None
     world.clock.sleep(60)
 
