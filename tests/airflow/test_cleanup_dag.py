@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("metadata_db")
 
 HEAD = """
 import pendulum
-from airflow.providers.common.compat.sdk import DAG, task
+from airflow.providers.common.compat.sdk import DAG, task, task_group
 from airflow_provider_fc.operators import FunctionComputeInvokeOperator, FunctionComputeStopInvocationsOperator
 from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
 
@@ -109,6 +109,13 @@ def dag_of(folder: Path, dag_id: str, text: str) -> Any:
     return namespace["dag"]
 
 
+def stopped(count: int) -> bool:
+    """Tell whether so many invocations are there, and all have been stopped."""
+    with FunctionComputeHook() as hook:
+        found = [item.status for item in hook.list_invocations("resize")]
+    return len(found) == count and {"Stopping", "Stopped"}.issuperset(found)
+
+
 def test_a_cleanup_stops_what_was_submitted_and_a_missing_id_is_never_green_by_mistake(
     emulator: FunctionComputeEmulator, dags_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,9 +132,48 @@ def test_a_cleanup_stops_what_was_submitted_and_a_missing_id_is_never_green_by_m
             expected[f"wait_{name}_fail"] = "failed" if missing or not known else "success"
             expected[f"wait_{name}_ignore"] = "success" if known else "failed"  # without any id there is no success
     assert {task_id: state for task_id, state in states.items() if task_id[:5] in ("stop_", "wait_")} == expected
-    with FunctionComputeHook() as hook:
-        assert [item.status for item in hook.list_invocations("resize")] == ["Stopped"] * 4
+    assert stopped(4)
     assert "XCom not found" not in "".join(capfd.readouterr())
+
+
+GROUP = (
+    HEAD
+    + """
+    def stop(name, ids, on_missing="fail"):
+        return FunctionComputeStopInvocationsOperator(
+            task_id=name, function_name="resize", invocation_ids=ids, on_missing=on_missing, trigger_rule="all_done"
+        )
+
+    @task_group
+    def each(number):
+        inner = FunctionComputeInvokeOperator(
+            task_id="inner", function_name="resize", payload="{{ 1 / ti.map_index }}", poll_interval=1, timeout=1
+        )
+        inner >> stop("stop", inner.output["invocation_id"])
+
+    group = each.expand(number=[1, 2, 3])
+    inner = dag.get_task("each.inner")
+    group >> stop("all", inner.output["invocation_id"]) >> stop("known", inner.output["invocation_id"], "ignore")
+"""
+)
+
+
+def test_in_a_mapped_group_each_instance_has_its_own_id_and_outside_of_it_all_of_them_count(
+    emulator: FunctionComputeEmulator, dags_folder: Path
+) -> None:
+    emulator.state.catalogue.lives["resize"] = Life(timeline=[[0, "Running"]])
+
+    tis = dag_of(dags_folder, "group", GROUP).test().get_task_instances()
+
+    states = {f"{ti.task_id} {ti.map_index}": str(ti.state) for ti in tis if "inner" not in ti.task_id}
+    assert states == {
+        "each.stop 0": "failed",  # its neighbour has submitted nothing
+        "each.stop 1": "success",
+        "each.stop 2": "success",
+        "all -1": "failed",
+        "known -1": "success",
+    }
+    assert stopped(2)
 
 
 TWICE = (
