@@ -452,7 +452,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="SEED:NUMBER", help="tell one history, request by request")
     parser.add_argument("--examples", type=int, default=3, help="how many of each wrong kind to name (default 3)")
     parser.add_argument("--allowed", type=int, default=0, help="so many wrong greens are no error (default 0)")
-    logging.disable()
     options = parser.parse_args(arguments)
     if options.only:
         seed, _, number = options.only.partition(":")
@@ -483,4 +482,5 @@ def _print_table(counts: dict[Setting, Counter[str]]) -> Counter[str]:
 
 
 if __name__ == "__main__":
+    logging.disable()  # of this process only: tests call main() as well
     sys.exit(main())
