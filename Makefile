@@ -9,12 +9,15 @@ WORKERS ?= auto
 HISTORIES ?= 27000
 SEEDS ?= 1 2 3 4
 
-# The Airflow that this project is developed on, and the others it supports: the last patch of each minor version.
+# The Airflow that this project is developed on, and the others it is run on.
 AIRFLOW = 3.3.2
-OTHER_AIRFLOWS = 2.11.2
+OTHER_AIRFLOWS = 2.11.2 3.2.2
 VERSION ?=
 EXTRAS = credentials,test,judges,lint
 EXTRAS_OTHERS = credentials,test
+
+# Releases that came out after this Airflow: with the newest of them it does not start, or imports warn.
+BOUNDS_3_2 = 'pydantic<2.14' 'sqlalchemy<2.1' 'fastapi<0.137'
 
 # uv makes the environments: the one on PATH, else one that pip puts into .venv-uv. `make test UV=` does without it.
 ifeq ($(origin UV),undefined)
@@ -49,7 +52,7 @@ define compile
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test test-fast e2e test-airflow test-airflow-2 lint types architecture mutants search-histories \
+.PHONY: help venv test test-fast e2e test-airflow smoke-airflow test-airflow-2 lint types architecture mutants search-histories \
 	benchmark benchmark-reliability benchmark-emulator demo constraints clean
 
 help: ## print this list
@@ -66,9 +69,13 @@ test-fast: $(VENV)/.test ## the same without Airflow and without what takes seco
 e2e: $(VENV)/.test ## run the tests that start a real Airflow: scheduler, triggerer, kills and restarts
 	$(VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
 
-test-airflow: .venv-airflow-$(VERSION)/.test ## run what touches Airflow on another version: VERSION=2.11.2
+test-airflow: .venv-airflow-$(VERSION)/.test ## run what touches Airflow on another version: VERSION=3.2.2
 	.venv-airflow-$(VERSION)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile tests/airflow $(PYTEST_ARGS)
 	.venv-airflow-$(VERSION)/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
+
+smoke-airflow: .venv-airflow-$(VERSION)/.test ## a small part of that: import, metadata, one deferred DAG
+	.venv-airflow-$(VERSION)/bin/python -m pytest tests/airflow/test_imports.py tests/airflow/test_provider_info.py \
+		tests/e2e/test_deferred.py $(PYTEST_ARGS)
 
 test-airflow-2: ## the same as test-airflow VERSION=2.11.2
 	$(MAKE) --no-print-directory test-airflow VERSION=2.11.2
@@ -103,6 +110,7 @@ demo: $(VENV)/.demo ## run an example DAG against the local Function Compute
 
 constraints: | $(or $(OWN_UV),$(if $(UV),,.venv-uv/bin/uv)) ## renew the pins in constraints/
 	$(call compile,2.11.2,3.11 3.12,$(EXTRAS_OTHERS),)
+	$(call compile,3.2.2,3.11,$(EXTRAS_OTHERS),$(BOUNDS_3_2))
 	$(call compile,$(AIRFLOW),3.11 3.12 3.13,$(EXTRAS),build uv)
 
 clean: ## remove the virtual environments and everything generated

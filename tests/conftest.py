@@ -28,6 +28,7 @@ os.environ.update(
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__CORE__DAGS_FOLDER=str(_DAGS_FOLDER),
     AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS="False",
+    AIRFLOW__API_AUTH__JWT_SECRET="only for tests, and long enough for the signatures of Airflow's tokens" * 2,  # 3.2
     AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
     AIRFLOW__METRICS__TIMER_UNIT_CONSISTENCY="True",  # Airflow 2.11 warns at import without it
     SQLALCHEMY_SILENCE_UBER_WARNING="1",  # the same

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINNED = {
     "airflow-3.3.2.txt": ("3.3.2", ["credentials", "test", "judges", "lint"]),
-    "airflow-2.11.2.txt": ("2.11.2", ["credentials", "test"]),
+    **{f"airflow-{version}.txt": (version, ["credentials", "test"]) for version in ("2.11.2", "3.2.2")},
 }
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
