@@ -27,7 +27,7 @@ OWN_UV = $(filter .venv-uv/bin/uv,$(UV))
 
 # The pins hold for the build backend too, which is fetched apart from all else. pip takes pins for it only from the
 # environment: old ones as PIP_CONSTRAINT, new ones as PIP_BUILD_CONSTRAINT.
-PINS = constraints/airflow-$(strip $(1)).txt
+PINS = constraints/$(patsubst airflow-docs,docs,airflow-$(strip $(1))).txt
 ifeq ($(UV),)
 new_venv = $(PYTHON) -m venv $(1)
 install = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) \
@@ -36,6 +36,13 @@ else
 new_venv = $(UV) venv --quiet --no-project --no-python-downloads --allow-existing --python "$$(command -v $(PYTHON))" $(1)
 install = $(UV) pip install --quiet --compile-bytecode --python $(2)/bin/python --constraints $(PINS) --build-constraints $(PINS)
 endif
+
+# What the documentation site is made with: an environment of its own, since none of it belongs beside an Airflow.
+# mkdocs below 2, whose plugins differ; ruff formats the signatures of the reference.
+DOCS = 'mkdocs>=1.6,<2' 'mkdocs-material>=9.6' 'mkdocstrings-python>=1.16' 'ruff>=0.14'
+
+DOCS_TESTS = tests/test_docs.py tests/test_reference.py tests/test_troubleshooting.py \
+	tests/airflow/test_example_dags.py
 
 # One file of pins: $(1) Airflow's version, $(2) Pythons, $(3) extras, $(4) further requirements and bounds.
 # Each Python keeps the pins of those before it and adds what only it needs.
@@ -108,10 +115,31 @@ benchmark-emulator: $(VENV)/.test ## what large listings cost the local Function
 demo: $(VENV)/.demo ## run an example DAG against the local Function Compute
 	$(VENV)/bin/python scripts/demo.py
 
+.PHONY: docs docs-serve docs-test build release-check
+
+docs: .venv-docs/.docs ## build the documentation site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+
+docs-serve: .venv-docs/.docs ## show the documentation at http://127.0.0.1:8000, anew with each change
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs serve
+
+docs-test: $(VENV)/.test ## execute what README and docs/ show, and compare them with the code
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(DOCS_TESTS) $(PYTEST_ARGS)
+
+build: $(VENV)/.test ## build the source distribution and the wheel into dist/
+	rm -rf dist
+	$(VENV)/bin/python -m hatchling build --directory dist
+
+release-check: build | $(OWN_UV) ## check what is in dist/, and install the wheel into clean environments
+	$(VENV)/bin/python scripts/release_check.py "$(UV)" $(OTHER_AIRFLOWS) $(AIRFLOW)
+
 constraints: | $(or $(OWN_UV),$(if $(UV),,.venv-uv/bin/uv)) ## renew the pins in constraints/
 	$(call compile,2.11.2,3.11 3.12,$(EXTRAS_OTHERS),)
 	$(call compile,3.2.2,3.11,$(EXTRAS_OTHERS),$(BOUNDS_3_2))
 	$(call compile,$(AIRFLOW),3.11 3.12 3.13,$(EXTRAS),build uv)
+	printf '%s\n' $(DOCS) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header --no-annotate --upgrade \
+		--no-python-downloads --python "$$(command -v $(PYTHON))" --python-version 3.11 --output-file build/docs.txt -
+	LC_ALL=C sort build/docs.txt -o constraints/docs.txt
 
 clean: ## remove the virtual environments and everything generated
 	rm -rf .venv*/ .demo/ .pytest_cache/ .mypy_cache/ .ruff_cache/ .import_linter_cache/ .hypothesis/ dist/ build/ *.egg-info/
@@ -129,6 +157,11 @@ $(VENV)/.test: $(VENV)/.demo
 
 $(VENV)/.lint: $(VENV)/.test
 	$(call install,$(AIRFLOW),$(VENV)) --editable '.[$(EXTRAS)]'
+	touch $@
+
+.venv-docs/.docs: constraints/docs.txt | $(OWN_UV)
+	$(call new_venv,.venv-docs)
+	$(call install,docs,.venv-docs) $(DOCS)
 	touch $@
 
 .venv-airflow-%/.test: pyproject.toml constraints/airflow-%.txt | $(OWN_UV)

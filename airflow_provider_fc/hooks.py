@@ -135,6 +135,9 @@ class FunctionComputeHook(_ConnectionHook):
     All methods raise :class:`ParameterError` for a value that cannot be used, :class:`SettingsError` for an unusable
     connection, :class:`ApiError` (with HTTP status, code, message and request id) for an error of the server's, and
     :class:`TransportError` when no complete answer came within ``max_attempts``.
+
+    :param fc_conn_id: connection of type ``alibaba_fc`` (or ``alibaba_cloud``).
+    :param region_id: overrides the connection's region.
     """
 
     # Airflow 2 looks for these two on this very class, not on its bases.
@@ -197,6 +200,7 @@ class FunctionComputeHook(_ConnectionHook):
     ) -> Iterator[Invocation]:
         """List invocations lazily, in constant memory, each id once among any thousand neighbours.
 
+        :param function_name: the function; ``service$function`` for one that came from FC 2.0.
         :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
         :param qualifier: version or alias.
         :param invocation_id_prefix: ids must start with it.
@@ -234,6 +238,10 @@ class FunctionComputeHook(_ConnectionHook):
     ) -> Invocation:
         """Get one invocation.
 
+        :param function_name: the function; ``service$function`` for one that came from FC 2.0.
+        :param invocation_id: its id.
+        :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
+        :param qualifier: version or alias.
         :raises NotFoundError: it does not exist, is not visible yet, or its record is older than 7 days.
         """
         function = calls.function_of(self.settings, function_name, service_name, qualifier)
@@ -249,6 +257,10 @@ class FunctionComputeHook(_ConnectionHook):
     ) -> None:
         """Ask for one invocation to be stopped; it is ``Stopping`` until it has.
 
+        :param function_name: the function; ``service$function`` for one that came from FC 2.0.
+        :param invocation_id: its id.
+        :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
+        :param qualifier: version or alias.
         :raises AlreadyCompletedError: it had ended before.
         :raises NotFoundError: see :meth:`get_invocation`.
         """
@@ -266,7 +278,10 @@ class FunctionComputeHook(_ConnectionHook):
     ) -> dict[str, list[str]]:
         """Stop many, a few at the same time; what has ended meanwhile or is unknown is no error.
 
+        :param function_name: the function; ``service$function`` for one that came from FC 2.0.
         :param invocation_ids: ids, or the dicts that our operators return; any number.
+        :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
+        :param qualifier: version or alias.
         :param max_concurrency: requests under way at the same time.
         :returns: ``{"stopped", "already_finished", "not_found"}``, each a list of ids.
         :raises FunctionComputeError: the first refusal, when all the others have been tried; the log says what became
@@ -315,9 +330,12 @@ class FunctionComputeHook(_ConnectionHook):
         It is always submitted with an id, one made up here if none is given, so a repeated request can never run the
         function twice.
 
+        :param function_name: the function; ``service$function`` for one that came from FC 2.0.
         :param payload: bytes, text (UTF-8) or anything JSON can hold; 128 KB at most.
         :param invocation_id: letters, digits, ``_`` and ``-``; ``: + . / @ ~`` and space become ``_``.
         :param delay: seconds that FC holds it back, 0 to 3600.
+        :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
+        :param qualifier: version or alias.
         :raises AlreadyExistsError: the id has been used before.
         """
         function = calls.function_of(self.settings, function_name, service_name, qualifier)
@@ -399,6 +417,8 @@ class FunctionComputeAsyncHook(_ConnectionHook):
     Use it as ``async with`` for more than a call or two: then it keeps its connections to the server, in a pool shared
     by all hooks with equal settings on the same loop. Otherwise each call opens some and closes them again.
 
+    :param fc_conn_id: connection of type ``alibaba_fc`` (or ``alibaba_cloud``).
+    :param region_id: overrides the connection's region.
     :param reread: the connection is read to see whether it has changed. One read a minute serves all such hooks on it,
         so this one may have to wait for the next.
     """

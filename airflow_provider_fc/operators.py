@@ -110,6 +110,9 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
     worker was killed in between or the answer was lost: it is watched if it is live, its result is taken if it
     succeeded, and a new one is started if it ended badly. Clearing a finished task starts a new one.
 
+    Returns the invocation as a dict with the default fields of the list operator. Without waiting, ``status`` is
+    ``Enqueued`` for a fresh submission.
+
     :param function_name: the function to invoke.
     :param payload: bytes, text (UTF-8) or anything JSON can hold; 128 KB at most. Never logged.
     :param invocation_id: an id of your own. If an invocation with it ended badly, a retry cannot start another.
@@ -126,9 +129,6 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
     :param fc_conn_id: connection of type ``alibaba_fc``.
     :param region_id: overrides the connection's region.
     :param deferrable: wait in the triggerer instead of on a worker; Airflow's ``[operators] default_deferrable``.
-
-    Returns the invocation as a dict with the default fields of the list operator. Without waiting, ``status`` is
-    ``Enqueued`` for a fresh submission.
     """
 
     parameters = (
@@ -209,6 +209,8 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
 class FunctionComputeStopInvocationsOperator(FunctionComputeTask, BaseOperator):
     """Stops invocations, given by id or by prefix; what has ended meanwhile or is unknown is no error.
 
+    Returns ``{"stopped", "already_finished", "not_found"}``, each a list of ids.
+
     :param function_name: the function whose invocations are stopped.
     :param invocation_ids: at most 1,000 ids, or the dicts that our operators return.
     :param invocation_id_prefix: stop everything live whose id starts with it.
@@ -223,8 +225,6 @@ class FunctionComputeStopInvocationsOperator(FunctionComputeTask, BaseOperator):
     :param max_concurrency: requests under way at the same time.
     :param fc_conn_id: connection of type ``alibaba_fc``.
     :param region_id: overrides the connection's region.
-
-    Returns ``{"stopped", "already_finished", "not_found"}``, each a list of ids.
     """
 
     parameters = (

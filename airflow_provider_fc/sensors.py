@@ -43,6 +43,9 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
     found, an unknown status, a vanished record or a page that could not be read never count as done. It never stops
     or changes anything in Function Compute.
 
+    Returns ``{"total", "by_status", "failed", "started_at", "ended_at"}``; ``failed`` lists up to 20 as
+    ``{"invocation_id", "status", "error_message", "request_id"}``, the texts as far as they can be read.
+
     All parameters may be templated or come from upstream tasks, and are checked when the task runs.
 
     :param function_name: the function whose invocations are waited for.
@@ -66,9 +69,6 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
     :param fc_conn_id: connection of type ``alibaba_fc``.
     :param region_id: overrides the connection's region.
     :param deferrable: wait in the triggerer instead of on a worker; Airflow's ``[operators] default_deferrable``.
-
-    Returns ``{"total", "by_status", "failed", "started_at", "ended_at"}``; ``failed`` lists up to 20 as
-    ``{"invocation_id", "status", "error_message", "request_id"}``, the texts as far as they can be read.
     """
 
     parameters = (

@@ -25,3 +25,19 @@ def test_make_targets_that_a_page_names_exist(page: Path) -> None:
     named = re.findall(r"`make ([\w-]+)", page.read_text("utf-8"))
 
     assert [target for target in named if f"\n{target}:" not in makefile] == []
+
+
+def test_ci_calls_targets_that_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
+    [listed] = re.findall(r"^        target:\n((?:          - .*\n)+)", workflow, re.MULTILINE)
+    targets = [word for line in listed.splitlines() for word in line.strip("- ").split() if "=" not in word]
+
+    assert "release-check" in targets
+    assert [target for target in targets if f"\n{target}:" not in makefile] == []
+
+
+def test_every_page_stands_in_the_navigation_of_the_site() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
+
+    assert [page.name for page in ROOT.glob("docs/*.md") if f": {page.name}" not in navigation] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -81,7 +82,7 @@ def test_the_wheel_announces_the_provider_to_airflow(wheel: zipfile.ZipFile) -> 
 
 def test_the_version_is_written_in_one_place(wheel: zipfile.ZipFile) -> None:
     assert metadata(wheel)["Version"] == airflow_provider_fc.__version__
-    assert PROJECT["dynamic"] == ["version"]
+    assert PROJECT["dynamic"] == ["version", "readme"]
     assert "versions" not in get_provider_info()
 
 
@@ -97,6 +98,30 @@ def test_the_licence_is_the_apache_licence(wheel: zipfile.ZipFile) -> None:
 
     assert metadata(wheel)["License-Expression"] == "Apache-2.0"
     assert wheel.read(name).decode().split()[:4] == ["Apache", "License", "Version", "2.0,"]
+
+
+def test_airflow_finds_an_address_of_the_documentation(wheel: zipfile.ZipFile) -> None:
+    assert any(url.startswith("Documentation, https://") for url in metadata(wheel).get_all("Project-URL", []))
+
+
+def test_the_description_of_an_installed_package_has_no_link_that_leads_nowhere(wheel: zipfile.ZipFile) -> None:
+    text = metadata(wheel).get_payload()
+
+    assert "FunctionComputeInvocationsSensor" in text
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", text) == []
+
+
+def test_links_of_the_description_lead_into_the_repository_once_there_is_one() -> None:
+    code = (
+        "import hatch_build; print(hatch_build.description('![a](b.svg) [c](docs/d.md#e) [f](https://g)', 'https://h'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True)
+
+    assert done.stdout.split() == [
+        "![a](https://h/raw/main/b.svg)",
+        "[c](https://h/blob/main/docs/d.md#e)",
+        "[f](https://g)",
+    ]
 
 
 # --- what an import costs ---------------------------------------------------------------------------------------------
@@ -153,11 +178,11 @@ def pins(text: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", PINNED)
-def test_a_constraints_file_is_pins_and_nothing_else(name: str) -> None:
+@pytest.mark.parametrize(("name", "at_least"), [*((name, 100) for name in PINNED), ("docs.txt", 20)])
+def test_a_constraints_file_is_pins_and_nothing_else(name: str, at_least: int) -> None:
     text = (ROOT / "constraints" / name).read_text(encoding="utf-8")
 
-    assert len(pins(text)) > 100
+    assert len(pins(text)) > at_least
     assert text.splitlines() == sorted(text.splitlines())
 
 
@@ -203,7 +228,18 @@ def test_the_constraints_pin_every_requirement_of_the_project_within_its_bounds(
     assert "hatchling" in pinned
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "Makefile", ".ci/run"])
+def test_the_documentation_is_made_with_pinned_versions() -> None:
+    [asked_for] = re.findall(r"^DOCS = (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    pinned = pins((ROOT / "constraints" / "docs.txt").read_text(encoding="utf-8"))
+    requirements = [Requirement(text) for text in shlex.split(asked_for)]
+
+    assert [each.name for each in requirements if not each.specifier.contains(pinned.get(each.name, "0"))] == []
+
+
+BUILD_FILES = ["pyproject.toml", "Makefile", ".ci/run", "mkdocs.yml", "scripts/release_check.py", "hatch_build.py"]
+
+
+@pytest.mark.parametrize("name", [*BUILD_FILES, ".github/workflows/ci.yml"])
 def test_no_file_of_the_build_says_where_packages_come_from(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
 

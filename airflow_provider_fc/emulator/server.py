@@ -40,6 +40,7 @@ _CLIENT_GONE = 499  # nobody will see it
 class FunctionComputeEmulator:
     """A Function Compute on this machine; it listens from its creation until ``close()`` or the end of its ``with``.
 
+    :param host: where to listen.
     :param port: 0 takes a free one; a taken one is an ``OSError`` at once.
     :param functions: a file whose public ``def f(event, context)`` become functions; ``FILE.py:handler=name`` for some
         of them; a list of these; or a mapping of names to ``FILE.py:handler``, to callables (top-level ones of an
@@ -47,8 +48,12 @@ class FunctionComputeEmulator:
     :param scenario: a scenario file, or what would be in one.
     :param state_file: keeps invocations over restarts. One that holds some already wins over a scenario's invocations.
     :param access_key_id: with ``access_key_secret`` the only valid key pair.
+    :param access_key_secret: likewise.
     :param security_token: the token every request has to carry.
+    :param region: shown in ARNs, in ``context`` and in the connection.
+    :param account_id: likewise.
     :param retries: further attempts of a callable after a failed one, ``retry_delay`` seconds later.
+    :param retry_delay: seconds before each of them.
     :param workers: how many callables run at the same time, each in a process of its own.
     :param strict_functions: whether a function nobody registered is 404; by default if any was registered.
     :param clock: epoch seconds, for signatures as well as for lives.
