@@ -30,7 +30,6 @@ from airflow_provider_fc.core.announcing import (
 )
 from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.batch import Batch
-from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.errors import FunctionComputeError, ParameterError
 from airflow_provider_fc.core.operations import ListInvocations
 from airflow_provider_fc.core.wait import Pace, Progress, Schedule
@@ -278,7 +277,7 @@ class _SharedListing:
 
         hook = await self._open()
         one = self._one
-        function = function_of(hook.settings, one.function_name, one.service_name, one.qualifier)
+        function = hook.settings.function(one.function_name, one.service_name, one.qualifier)
         prefix = commonprefix([each.invocation_id_prefix for each in self._all()])  # noqa: RUF071 - no paths
         operation = ListInvocations(function, prefix=prefix or None, order="asc")
         listing = WatchedListing(operation, hook.client.context)

@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_fc import connection_form
 from airflow_provider_fc._compat import amask_secret, mask_secret, silence_scheme_warning
-from airflow_provider_fc.core import calls, connection_test
+from airflow_provider_fc.core import connection_test
 from airflow_provider_fc.core.errors import (
     ConnectionNotFoundError,
     FunctionComputeError,
@@ -30,8 +30,9 @@ from airflow_provider_fc.core.errors import (
 )
 from airflow_provider_fc.core.flow import Context, call
 from airflow_provider_fc.core.invocations import Invocation
+from airflow_provider_fc.core.invoking import submit
 from airflow_provider_fc.core.listing import Listing
-from airflow_provider_fc.core.operations import ListInvocations, StopInvocation
+from airflow_provider_fc.core.operations import GetInvocation, Invoke, ListInvocations, StopInvocation
 from airflow_provider_fc.core.parameters import is_absent, text, whole_number
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials
@@ -244,8 +245,8 @@ class FunctionComputeHook(_ConnectionHook):
         :param qualifier: version or alias.
         :raises NotFoundError: it does not exist, is not visible yet, or its record is older than 7 days.
         """
-        function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        return self.client.run(call(calls.get_operation(function, invocation_id), self.client.context))
+        function = self.settings.function(function_name, service_name, qualifier)
+        return self.client.run(call(GetInvocation.from_parameters(function, invocation_id), self.client.context))
 
     def stop_invocation(
         self,
@@ -264,8 +265,8 @@ class FunctionComputeHook(_ConnectionHook):
         :raises AlreadyCompletedError: it had ended before.
         :raises NotFoundError: see :meth:`get_invocation`.
         """
-        function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        self.client.run(stop_unfinished(calls.stop_operation(function, invocation_id), self.client.context))
+        function = self.settings.function(function_name, service_name, qualifier)
+        self.client.run(stop_unfinished(StopInvocation.from_parameters(function, invocation_id), self.client.context))
 
     def stop_invocations(
         self,
@@ -287,7 +288,7 @@ class FunctionComputeHook(_ConnectionHook):
         :raises FunctionComputeError: the first refusal, when all the others have been tried; the log says what became
             of them.
         """
-        function = calls.function_of(self.settings, function_name, service_name, qualifier)
+        function = self.settings.function(function_name, service_name, qualifier)
         operations = stop_operations(function, invocation_ids)
         threads = min(concurrency(max_concurrency), len(operations))
         if threads < 2:
@@ -338,9 +339,9 @@ class FunctionComputeHook(_ConnectionHook):
         :param qualifier: version or alias.
         :raises AlreadyExistsError: the id has been used before.
         """
-        function = calls.function_of(self.settings, function_name, service_name, qualifier)
-        operation = calls.invoke_operation(function, payload, invocation_id=invocation_id, delay=delay)
-        return self.client.run(calls.submit(operation, self.client.context)).invocation_id
+        function = self.settings.function(function_name, service_name, qualifier)
+        operation = Invoke.from_parameters(function, payload, invocation_id=invocation_id, delay=delay)
+        return self.client.run(submit(operation, self.client.context)).invocation_id
 
     def test_connection(self) -> tuple[bool, str]:
         """Make one signed read and say what is wrong: key, endpoint, permission or reachability."""
@@ -357,7 +358,7 @@ def _listing(
 ) -> tuple[Listing, int | None]:
     """What both hooks list, and how many of it they show."""
     most = whole_number("limit", limit, at_least=0, at_most=sys.maxsize)
-    function = calls.function_of(context.settings, function_name, service_name, qualifier)
+    function = context.settings.function(function_name, service_name, qualifier)
     return Listing(ListInvocations.from_parameters(function, limit=most, **filters), context), most
 
 
@@ -520,8 +521,8 @@ class FunctionComputeAsyncHook(_ConnectionHook):
     ) -> Invocation:
         """See :meth:`FunctionComputeHook.get_invocation`."""
         async with self._connected() as client:
-            function = calls.function_of(client.context.settings, function_name, service_name, qualifier)
-            return await client.run(call(calls.get_operation(function, invocation_id), client.context))
+            function = client.context.settings.function(function_name, service_name, qualifier)
+            return await client.run(call(GetInvocation.from_parameters(function, invocation_id), client.context))
 
     async def stop_invocation(
         self,
@@ -533,8 +534,8 @@ class FunctionComputeAsyncHook(_ConnectionHook):
     ) -> None:
         """See :meth:`FunctionComputeHook.stop_invocation`."""
         async with self._connected() as client:
-            function = calls.function_of(client.context.settings, function_name, service_name, qualifier)
-            await client.run(stop_unfinished(calls.stop_operation(function, invocation_id), client.context))
+            function = client.context.settings.function(function_name, service_name, qualifier)
+            await client.run(stop_unfinished(StopInvocation.from_parameters(function, invocation_id), client.context))
 
     async def stop_invocations(
         self,
@@ -547,7 +548,7 @@ class FunctionComputeAsyncHook(_ConnectionHook):
     ) -> dict[str, list[str]]:
         """See :meth:`FunctionComputeHook.stop_invocations`."""
         async with self._connected() as client:
-            function = calls.function_of(client.context.settings, function_name, service_name, qualifier)
+            function = client.context.settings.function(function_name, service_name, qualifier)
             operations = stop_operations(function, invocation_ids)
             busy = asyncio.Semaphore(concurrency(max_concurrency))
 
@@ -572,9 +573,9 @@ class FunctionComputeAsyncHook(_ConnectionHook):
     ) -> str:
         """See :meth:`FunctionComputeHook.invoke`."""
         async with self._connected() as client:
-            function = calls.function_of(client.context.settings, function_name, service_name, qualifier)
-            operation = calls.invoke_operation(function, payload, invocation_id=invocation_id, delay=delay)
-            return (await client.run(calls.submit(operation, client.context))).invocation_id
+            function = client.context.settings.function(function_name, service_name, qualifier)
+            operation = Invoke.from_parameters(function, payload, invocation_id=invocation_id, delay=delay)
+            return (await client.run(submit(operation, client.context))).invocation_id
 
     async def test_connection(self) -> tuple[bool, str]:
         """See :meth:`FunctionComputeHook.test_connection`."""

@@ -9,7 +9,6 @@ from itertools import count
 from typing import Any
 
 from airflow_provider_fc.core.batch import Batch
-from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.errors import TransportError
 from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Sleep, Step, drive
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
@@ -95,7 +94,7 @@ class World:
 
     def batch(self, **parameters: Any) -> Batch:
         which = {} if "invocation_ids" in parameters else {"invocation_id_prefix": "job-"}
-        return Batch.from_parameters(function_of(self.settings, FUNCTION), **which, **parameters)
+        return Batch.from_parameters(self.settings.function(FUNCTION), **which, **parameters)
 
     def wait(self, *, timeout: float = 3600.0, poll_interval: float = 60.0, **parameters: Any) -> Wait:
         schedule_parameters = {key: parameters.pop(key) for key in SCHEDULE_PARAMETERS & parameters.keys()}

@@ -24,7 +24,6 @@ import msgspec
 
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.batch import Batch
-from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.errors import TransportError
 from airflow_provider_fc.core.flow import Context, Send, Sleep, Step, drive
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
@@ -369,7 +368,7 @@ class Teller:
             self._note(f"{self.second:8.2f}  {text}")
 
 
-_FUNCTION_REF: FunctionRef = function_of(_SETTINGS, FUNCTION)
+_FUNCTION_REF: FunctionRef = _SETTINGS.function(FUNCTION)
 
 WRONG_GREEN, OTHER_WRONG, LATE, RIGHT = "wrong greens", "other wrong ends", "late verdicts", "right"
 

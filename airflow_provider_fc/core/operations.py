@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
+from uuid import uuid4
 
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef
@@ -17,6 +18,7 @@ from airflow_provider_fc.core.errors import FunctionComputeError, MalformedBodyE
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
 from airflow_provider_fc.core.invocations import Invocation, is_terminal
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
+from airflow_provider_fc.core.payload import encode_payload
 
 Order = Literal["asc", "desc"]
 
@@ -172,11 +174,18 @@ FILTERS: dict[str, tuple[str, Callable[[str, object], Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class GetInvocation:
+    """Read the record of one invocation."""
+
     function: FunctionRef
     invocation_id: str
 
     kind: ClassVar[str] = "get"
     repeatable: ClassVar[bool] = True
+
+    @classmethod
+    def from_parameters(cls, function: FunctionRef, invocation_id: object) -> GetInvocation:
+        """Check the hooks' parameters."""
+        return cls(function, parameters.invocation_id("invocation_id", invocation_id))
 
     def request(self, origin: str) -> HttpRequest:
         return HttpRequest("GET", origin, _item_path(self.function, self.invocation_id), self.function.query, _ACCEPT)
@@ -190,11 +199,18 @@ class GetInvocation:
 
 @dataclass(frozen=True, slots=True)
 class StopInvocation:
+    """End one invocation that is queued or running."""
+
     function: FunctionRef
     invocation_id: str
 
     kind: ClassVar[str] = "stop"
     repeatable: ClassVar[bool] = True
+
+    @classmethod
+    def from_parameters(cls, function: FunctionRef, invocation_id: object) -> StopInvocation:
+        """Check the hooks' parameters."""
+        return cls(function, parameters.invocation_id("invocation_id", invocation_id))
 
     def request(self, origin: str) -> HttpRequest:
         path = _item_path(self.function, self.invocation_id) + self.function.api.stop_suffix
@@ -229,6 +245,24 @@ class Invoke:
     delay: int | None = None
 
     kind: ClassVar[str] = "invoke"
+
+    @classmethod
+    def from_parameters(
+        cls, function: FunctionRef, payload: object = None, *, invocation_id: object = None, delay: object = None
+    ) -> Invoke:
+        """Check the hooks' and the operator's parameters.
+
+        An invocation always gets an id, so that a repeated submission can never run the function twice.
+        """
+        given = parameters.is_given("invocation_id", invocation_id)
+        return cls(
+            function,
+            payload=encode_payload(payload),
+            invocation_id=parameters.new_invocation_id("invocation_id", invocation_id)
+            if given
+            else f"airflow-{uuid4().hex}",
+            delay=parameters.delay("delay", delay),
+        )
 
     @property
     def repeatable(self) -> bool:

@@ -103,6 +103,14 @@ def invocation_id(name: str, value: object) -> str:
     return _legal(name, value)
 
 
+def new_invocation_id(name: str, value: object) -> str:
+    """Check an id for a submission: server-made ids may begin with a digit, ours may not (page "InvokeFunction")."""
+    text = invocation_id(name, value)
+    if not (text[0].isalpha() or text[0] == "_"):
+        raise ParameterError(name, f"{text!r} must begin with a letter or _; put a word before it")
+    return text
+
+
 def invocation_ids(
     name: str, value: object, *, at_most: int | None = MAX_IDS, may_be_empty: bool = False
 ) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from airflow_provider_fc.core import parameters
-from airflow_provider_fc.core.api import Api
+from airflow_provider_fc.core.api import Api, FunctionRef, function_ref
 from airflow_provider_fc.core.connection_fields import AUTH_TYPES, CONN_TYPE, EXTRA_FIELDS, STANDARD_FIELDS, Field
 from airflow_provider_fc.core.endpoints import check_internal_only, origin_of, region_of, usual_origin
 from airflow_provider_fc.core.errors import ParameterError, SettingsError
@@ -74,6 +74,10 @@ class Settings:
     verify: bool | str = _DEFAULTS["verify"]
     proxy: str | None = field(default=None, repr=False)
     console: Console = _DEFAULTS["console"]
+
+    def function(self, function_name: object, service_name: object = None, qualifier: object = None) -> FunctionRef:
+        """Check the names and address the function in the API version that they and the connection imply."""
+        return function_ref(function_name, service_name, qualifier, api_version=self.api_version)
 
     def origin(self, api: Api) -> str:
         """Tell where to send requests of this API: scheme and authority.

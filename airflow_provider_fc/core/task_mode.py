@@ -17,8 +17,8 @@ from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.errors import FunctionComputeError, MalformedBodyError, NoRecordError, NotFoundError
 from airflow_provider_fc.core.flow import Context, Flow, call
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
+from airflow_provider_fc.core.invoking import look_up
 from airflow_provider_fc.core.operations import GetInvocation
-from airflow_provider_fc.core.submission import look_up
 
 log = logging.getLogger(__name__)
 

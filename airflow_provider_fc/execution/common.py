@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_fc import _compat
-from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.console import console_url
 from airflow_provider_fc.core.errors import FunctionComputeError
 from airflow_provider_fc.hooks import FunctionComputeHook
@@ -42,7 +41,7 @@ def function_of_task(task: FunctionTask, hook: FunctionComputeHook) -> FunctionR
 
     :raises ParameterError: a name that FC cannot have.
     """
-    return function_of(hook.settings, task.function_name, task.service_name, task.qualifier)
+    return hook.settings.function(task.function_name, task.service_name, task.qualifier)
 
 
 def push_link(task: FunctionTask, hook: FunctionComputeHook, context: Context) -> None:

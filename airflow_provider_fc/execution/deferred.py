@@ -14,13 +14,13 @@ from airflow.providers.common.compat import connection  # noqa: F401 - the same
 
 from airflow_provider_fc.clients import aio  # noqa: F401 - the hook imports it when it is first used
 from airflow_provider_fc.core.batch import Batch
-from airflow_provider_fc.core.calls import stop_operation
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     ConnectionNotFoundError,
     FunctionComputeError,
     TriggerError,
 )
+from airflow_provider_fc.core.operations import StopInvocation
 from airflow_provider_fc.core.outcome import Kind, Outcome
 from airflow_provider_fc.core.stopping import stop
 from airflow_provider_fc.core.wait import Schedule, Wait
@@ -85,7 +85,7 @@ class DeferredWait:
         hook = await self._open_hook()
         try:
             result = await hook.client.run(
-                stop(stop_operation(self._batch.function, invocation_id), hook.client.context)
+                stop(StopInvocation.from_parameters(self._batch.function, invocation_id), hook.client.context)
             )
         finally:
             await hook.__aexit__()

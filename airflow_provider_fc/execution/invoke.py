@@ -12,7 +12,6 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_fc._compat import note, recall, run_of
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.batch import Batch
-from airflow_provider_fc.core.calls import get_operation, invoke_operation, stop_operation
 from airflow_provider_fc.core.errors import (
     AlreadyExistsError,
     FunctionComputeError,
@@ -24,9 +23,10 @@ from airflow_provider_fc.core.errors import (
     WaitTimeoutError,
 )
 from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, Invocation
+from airflow_provider_fc.core.invoking import Started, TaskKey, look_up, start
+from airflow_provider_fc.core.operations import GetInvocation, Invoke, StopInvocation
 from airflow_provider_fc.core.outcome import Failure, Kind, Outcome
 from airflow_provider_fc.core.stopping import stop
-from airflow_provider_fc.core.submission import Started, TaskKey, look_up, start
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
@@ -115,7 +115,7 @@ class InvokeExecution:
             return
         try:
             with hook_of(task) as hook:
-                operation = stop_operation(function_of_task(task, hook), self._submitted)
+                operation = StopInvocation.from_parameters(function_of_task(task, hook), self._submitted)
                 limit = datetime.now(UTC) + timedelta(seconds=_KILL_SECONDS)
                 result = hook.client.run(stop(operation, hook.client.context.until(limit)))
         except Exception as error:  # noqa: BLE001 - Airflow 2 calls this in a signal handler: an error would undo the kill
@@ -193,7 +193,7 @@ class InvokeExecution:
             else:
                 # An id that others may use as well is this task's only once FC has accepted it.
                 invocation_id = parameters.invocation_id("invocation_id", task.invocation_id)
-            return invoke_operation(function, task.payload, invocation_id=invocation_id, delay=task.delay)
+            return Invoke.from_parameters(function, task.payload, invocation_id=invocation_id, delay=task.delay)
 
         return operation
 
@@ -240,7 +240,7 @@ class InvokeExecution:
         """Read the record of an invocation whose end is known; failing to read it does not change that."""
         task = self.task
         with hook_of(task) as hook:
-            operation = get_operation(function_of_task(task, hook), invocation_id)
+            operation = GetInvocation.from_parameters(function_of_task(task, hook), invocation_id)
             try:
                 return hook.client.run(look_up(operation, hook.client.context, seconds=_RECORD_SECONDS))
             except FunctionComputeError as error:

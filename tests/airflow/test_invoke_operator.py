@@ -26,8 +26,8 @@ from airflow_provider_fc.core.errors import (
     UnavailableError,
     WaitTimeoutError,
 )
+from airflow_provider_fc.core.invoking import TaskKey
 from airflow_provider_fc.core.signing import Credentials
-from airflow_provider_fc.core.submission import TaskKey
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.execution import invoke
 from airflow_provider_fc.execution.invoke import InvokeExecution

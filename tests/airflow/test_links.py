@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from running import TaskInstance
 
-from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.console import console_url
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.settings import Auth, Settings
@@ -65,7 +64,7 @@ ADDRESSES = {
 def test_the_address(fields: dict[str, str], function: dict[str, str], path: str | None) -> None:
     settings = Settings("fc_default", Auth(), **fields)
 
-    found = console_url(settings, function_of(settings, **{"function_name": "resize", **function}))
+    found = console_url(settings, settings.function(**{"function_name": "resize", **function}))
 
     assert found == (f"https://fcnext.console.aliyun.com/{path}" if path else "")
 
@@ -83,7 +82,7 @@ def test_the_account_of_the_international_site_has_its_own_console(function: dic
         "fc", login="id", password="s", extra={"region_id": "cn-hangzhou", "console": "international"}
     )
 
-    found = console_url(settings, function_of(settings, "resize", **function))
+    found = console_url(settings, settings.function("resize", **function))
 
     assert found == f"https://fc.console.alibabacloud.com/cn-hangzhou/{path}"
 

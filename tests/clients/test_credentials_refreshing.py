@@ -22,9 +22,9 @@ from airflow_provider_fc.clients import credentials as module
 from airflow_provider_fc.clients.aio import AsyncClient
 from airflow_provider_fc.clients.credentials import RefreshingCredentials, provider_for
 from airflow_provider_fc.core.batch import Batch
-from airflow_provider_fc.core.calls import function_of, get_operation
 from airflow_provider_fc.core.errors import AccessDeniedError, SettingsError, TransportError
 from airflow_provider_fc.core.flow import Flow, GetCredentials, call
+from airflow_provider_fc.core.operations import GetInvocation
 from airflow_provider_fc.core.outcome import Kind
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.core.signing import Credentials
@@ -610,7 +610,7 @@ def test_a_wait_of_3_hours_passes_with_tokens_of_15_minutes(account: Account, co
     account.fc.add_invocations(
         [{"function": FUNCTION, "id": "job-1", "timeline": [[0, "Running"], [3 * 3600, "Succeeded"]]}]
     )
-    batch = Batch.from_parameters(function_of(settings, FUNCTION), invocation_id_prefix="job-")
+    batch = Batch.from_parameters(settings.function(FUNCTION), invocation_id_prefix="job-")
     schedule = Schedule(60.0, clock.now() + timedelta(hours=6))
 
     outcome = client.run(Wait(watch(batch, clock.now()), schedule, client.context).run(client.context))
@@ -626,7 +626,7 @@ def test_an_expired_token_reply_forces_exactly_one_refresh_and_one_more_attempt(
 ) -> None:
     client, settings = account.connect(connect)
     account.fc.add_invocations([{"function": FUNCTION, "id": "job-1", "statuses": ["Running"]}])
-    operation = get_operation(function_of(settings, FUNCTION), "job-1")
+    operation = GetInvocation.from_parameters(settings.function(FUNCTION), "job-1")
     client.run(call(operation, client.context))
     account.revoke()
 
@@ -642,7 +642,7 @@ def test_a_token_refused_twice_is_an_error_after_one_refresh(account: Account, c
     client, settings = account.connect(connect)
 
     with pytest.raises(AccessDeniedError):
-        client.run(call(get_operation(function_of(settings, FUNCTION), "job-1"), client.context))
+        client.run(call(GetInvocation.from_parameters(settings.function(FUNCTION), "job-1"), client.context))
 
     assert account.issuer.fetches == 2
     assert len(account.fc.requests) == 2

@@ -26,7 +26,6 @@ from airflow_provider_fc.core.announcing import (
     WatchedListing,
     WatchedPage,
 )
-from airflow_provider_fc.core.calls import function_of
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.operations import ListInvocations, Page
 
@@ -36,7 +35,7 @@ MINUTE = 60_000
 
 def pages(world: World, prefix: str = "job-") -> list[WatchedPage]:
     """One listing."""
-    operation = ListInvocations(function_of(world.settings, FUNCTION), prefix=prefix, order="asc")
+    operation = ListInvocations(world.settings.function(FUNCTION), prefix=prefix, order="asc")
     listing, found = WatchedListing(operation, world.context), []
     while not listing.done:
         found.append(world.run(listing.next_page()))

@@ -705,3 +705,30 @@ def test_any_connection_is_settings_or_a_settings_error(
     assert made.max_attempts >= 1
     assert 0 < made.connect_timeout < float("inf")
     hash(made)
+
+
+# The function that a task names
+
+
+@pytest.mark.parametrize(
+    ("api_version", "service", "chosen"),
+    [
+        (None, "media", "2016-08-15"),
+        (None, None, "2023-03-30"),
+        ("2021-04-06", "media", "2021-04-06"),
+        ("2023-03-30", None, "2023-03-30"),
+    ],
+)
+def test_the_connection_s_version_decides_within_a_generation(
+    api_version: str | None, service: str | None, chosen: str
+) -> None:
+    made = settings({"region_id": "cn-hangzhou", "account_id": "1234567890123456", "api_version": api_version})
+
+    assert made.function("resize", service).api is APIS[chosen]
+
+
+def test_a_service_and_a_connection_for_fc_3_contradict_each_other() -> None:
+    made = settings({"region_id": "cn-hangzhou", "api_version": "2023-03-30"})
+
+    with pytest.raises(ParameterError, match="api_version '2023-03-30'"):
+        made.function("f", "media")

@@ -9,10 +9,11 @@ from core.conversation import Conversation, json_answer, refusal
 from harness import World
 
 from airflow_provider_fc.core.api import FunctionRef, function_ref
-from airflow_provider_fc.core.calls import invoke_operation, submit
 from airflow_provider_fc.core.errors import MalformedBodyError, NoRecordError, NotFoundError, TransportError
 from airflow_provider_fc.core.flow import call
 from airflow_provider_fc.core.http import HttpResponse
+from airflow_provider_fc.core.invoking import submit
+from airflow_provider_fc.core.operations import Invoke
 from airflow_provider_fc.core.outcome import Kind
 from airflow_provider_fc.core.task_mode import GetTaskMode, expect_record, keeps_records
 from airflow_provider_fc.core.wait import Wait
@@ -163,7 +164,7 @@ def test_the_emulator_is_understood(function: FunctionRef, switches: dict[str, A
 def test_a_submission_that_leaves_no_record_is_noticed(function: FunctionRef) -> None:
     world = World()
     world.state.set_switches(task_mode_off=["resize"])
-    accepted = world.run(submit(invoke_operation(function, b"{}", invocation_id="job-1"), world.context))
+    accepted = world.run(submit(Invoke.from_parameters(function, b"{}", invocation_id="job-1"), world.context))
 
     with pytest.raises(NoRecordError):
         world.run(expect_record(function, accepted.invocation_id, world.context))
@@ -190,7 +191,7 @@ LATE = 300.0
 
 def wait_for_it(world: World, poll_interval: float) -> tuple[Wait, float]:
     """A wait for an invocation that was accepted, and when it began."""
-    world.run(submit(invoke_operation(NEW_OF_WORLD, b"{}", invocation_id="job-1"), world.context))
+    world.run(submit(Invoke.from_parameters(NEW_OF_WORLD, b"{}", invocation_id="job-1"), world.context))
     wait = world.wait(invocation_ids=["job-1"], visible_within=LATE, poll_interval=poll_interval, timeout=7200)
     return wait, world.clock.timestamp()
 

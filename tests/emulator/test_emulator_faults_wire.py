@@ -15,10 +15,10 @@ from emulator.wire import send
 
 from airflow_provider_fc.clients.aio import AsyncClient
 from airflow_provider_fc.clients.sync import SyncClient
-from airflow_provider_fc.core.calls import function_of, invoke_operation, submit
 from airflow_provider_fc.core.errors import FunctionComputeError, PagingError, TransportError, UnavailableError
+from airflow_provider_fc.core.invoking import submit
 from airflow_provider_fc.core.listing import Listing
-from airflow_provider_fc.core.operations import ListInvocations
+from airflow_provider_fc.core.operations import Invoke, ListInvocations
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.emulator.app import ACCESS_KEY_ID, ACCESS_KEY_SECRET
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
@@ -268,7 +268,7 @@ class TestOurClients:
     @staticmethod
     def walk(context):
         """The ids of a whole listing, two a page."""
-        listing = Listing(ListInvocations(function_of(context.settings, "resize"), page_size=2, order="asc"), context)
+        listing = Listing(ListInvocations(context.settings.function("resize"), page_size=2, order="asc"), context)
         ids = []
         while not listing.done:
             ids += [item.invocation_id for item in (yield from listing.next_items())]
@@ -331,7 +331,7 @@ class TestOurClients:
 
         accepted = run(
             lambda context: submit(
-                invoke_operation(function_of(context.settings, "resize"), "x", invocation_id="mine"), context
+                Invoke.from_parameters(context.settings.function("resize"), "x", invocation_id="mine"), context
             )
         )
 

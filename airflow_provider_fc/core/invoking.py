@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
 
-from airflow_provider_fc.core.calls import new_id, submit
 from airflow_provider_fc.core.errors import AlreadyExistsError, FunctionComputeError, NotFoundError, ParameterError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep, call
 from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, Invocation, readable_id
 from airflow_provider_fc.core.limits import MAX_INVOCATION_ID_LENGTH
-from airflow_provider_fc.core.operations import GetInvocation, Invoke
+from airflow_provider_fc.core.operations import Accepted, GetInvocation, Invoke
+from airflow_provider_fc.core.parameters import new_invocation_id
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ class TaskKey:
         room = MAX_INVOCATION_ID_LENGTH - len(ending)
         if prefix is None:
             readable = readable_id(f"{self.dag_id}-{self.task_id}-")
-            return new_id(f"{'' if readable[0].isalpha() else '_'}{readable}"[:room] + ending)
+            made = f"{'' if readable[0].isalpha() else '_'}{readable}"[:room] + ending
+            return new_invocation_id("invocation_id", made)
         if len(prefix) > room:
             raise ParameterError("invocation_id_prefix", f"{len(prefix)} characters are too many; {room} leave room")
         if not (prefix[0].isalpha() or prefix[0] == "_"):
@@ -68,6 +69,19 @@ class Started:
     @property
     def ended_badly(self) -> bool:
         return self.found is not None and self.found.is_terminal and self.found.status not in SUCCESS_STATUSES
+
+
+def submit(operation: Invoke, context: Context) -> Flow[Accepted]:
+    """Start an invocation. If an answer was lost, the conflict that the repeated request meets is the confirmation.
+
+    :raises AlreadyExistsError: the id had been used before this call.
+    """
+    try:
+        return (yield from call(operation, context))
+    except AlreadyExistsError as error:
+        if not error.repeated or operation.invocation_id is None:
+            raise
+        return Accepted(operation.invocation_id, None)
 
 
 def start(
@@ -147,7 +161,7 @@ def look_up(operation: GetInvocation, context: Context, *, seconds: float) -> Fl
         try:
             return (yield from call(operation, context))
         except FunctionComputeError as error:
-            outlived = error.transient or (isinstance(error, NotFoundError) and error.is_invocation)
-            if not outlived or context.now() >= give_up:
+            tolerated = error.transient or (isinstance(error, NotFoundError) and error.is_invocation)
+            if not tolerated or context.now() >= give_up:
                 raise
         yield Sleep(_PAUSE)
