@@ -42,6 +42,14 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse ids with an address in memory: processes that share the tests must call each by the same name."""
+    if unstable := sorted({item.nodeid for item in items if " at 0x" in item.nodeid}):
+        raise pytest.UsageError(
+            "give the values an id of their own, each run makes another one: " + ", ".join(unstable)
+        )
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(_AIRFLOW_HOME, ignore_errors=True)
 

@@ -28,6 +28,9 @@ class Lazy(Sequence[Any]):
     def __init__(self, *items: Any) -> None:
         self._items = items
 
+    def __repr__(self) -> str:
+        return f"Lazy{self._items}"
+
     def __len__(self) -> int:
         return len(self._items)
 
@@ -187,7 +190,7 @@ def test_any_text_is_a_moment_or_a_named_mistake(text: str) -> None:
         (["a", "b"], ("a", "b")),
         (("a", "b"), ("a", "b")),
         (Lazy("a", "b"), ("a", "b")),
-        (iter(["a", "b"]), ("a", "b")),
+        pytest.param(iter(["a", "b"]), ("a", "b"), id="iterator"),
         ('["a", "b"]', ("a", "b")),
         (' ["a"]', ("a",)),
         ("a", ("a",)),
@@ -208,7 +211,7 @@ def test_ids_are_read_from_whatever_upstream_returns(value: Any, ids: tuple[str,
     assert parameters.invocation_ids("invocation_ids", value) == ids
 
 
-@pytest.mark.parametrize("empty", [[], (), "[]", Lazy(), iter([]), {}], ids=str)
+@pytest.mark.parametrize("empty", [[], (), "[]", Lazy(), pytest.param(iter([]), id="iterator"), {}], ids=str)
 def test_an_empty_list_of_ids_is_refused(empty: Any) -> None:
     text = problem(parameters.invocation_ids, empty)
 
@@ -274,7 +277,7 @@ def test_a_number_for_an_id_names_what_makes_numbers_of_text(value: Any) -> None
     assert "render_template_as_native_obj=True" in problem(parameters.invocation_ids, value)
 
 
-@pytest.mark.parametrize("value", [[["a"]], [Lazy("a"), Lazy("b")], ["a", iter("b")]], ids=str)
+@pytest.mark.parametrize("value", [[["a"]], [Lazy("a"), Lazy("b")], ["a", iter("b")]], ids=["list", "lazy", "iterator"])
 def test_a_list_inside_of_the_list_comes_with_the_way_out(value: Any) -> None:
     assert "give task.output itself, or a.output.concat(b.output)" in problem(parameters.invocation_ids, value)
 
@@ -409,7 +412,7 @@ def test_a_whole_number_may_be_text(value: Any, number: int | None) -> None:
         float("inf"),
         "nan",
         "-inf",
-        object(),
+        pytest.param(object(), id="object"),
     ],
     ids=str,
 )
