@@ -106,8 +106,8 @@ search-histories: $(VENV)/.test ## search random histories for wrong or late ver
 benchmark-reliability: $(VENV)/.test ## five minutes of faults and throttling on a real clock
 	$(VENV)/bin/python benchmarks/reliability.py
 
-benchmark: $(VENV)/.test ## what listing and importing cost beside the official SDK, requests and aiohttp (six minutes)
-	$(VENV)/bin/python benchmarks/listing.py
+benchmark: $(VENV)/.test ## what listing, waiting, importing and the emulator cost, each beside its peer (ten minutes)
+	missed=0; for part in listing scale emulator; do $(VENV)/bin/python benchmarks/$$part.py || missed=1; done; exit $$missed
 
 benchmark-emulator: $(VENV)/.test ## what large listings cost the local Function Compute
 	$(VENV)/bin/python benchmarks/emulator.py

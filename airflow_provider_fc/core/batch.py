@@ -126,7 +126,7 @@ class Batch:
         return not (self.started_after and item.started_time and item.started_time < self.started_after)
 
     def is_failure(self, status: str) -> bool:
-        return is_terminal(status) and status not in self.success_statuses
+        return status not in self.success_statuses and is_terminal(status)
 
     @property
     def failure_statuses(self) -> tuple[str, ...]:
@@ -159,39 +159,41 @@ class Tally:
         self._statuses: dict[bytes, str] = {}
         self._sum = 0
         self._failures: dict[str, Failure] = {}
-        self._started: int | None = None
-        self._ended: int | None = None
-        self._newest: int | None = None
+        self._first_start: int | None = None
+        self._last_start = 0
+        self._last_end = 0
         self._without_time = False
 
     def add(self, items: Iterable[Invocation]) -> None:
-        for item in items:
-            key = digest(item.invocation_id)
-            known = self._statuses.get(key)
-            if known is None:
-                self._sum ^= int.from_bytes(key)
-            elif self._rank(known) >= self._rank(item.status):
-                continue
-            self._statuses[key] = intern(item.status)
+        self._note_times([item for item in items if self._take(item)])
+
+    def _take(self, item: Invocation) -> bool:
+        """Count it; tell whether it says more than what was known of its id."""
+        key = digest(item.invocation_id)
+        known = self._statuses.get(key)
+        if known is None:
+            self._sum ^= int.from_bytes(key)
+        elif self._rank(known) >= self._rank(item.status):
+            return False
+        else:
             self._failures.pop(item.invocation_id, None)
-            if self._batch.is_failure(item.status) and len(self._failures) < MAX_LISTED_FAILURES:
-                self._failures[item.invocation_id] = Failure.of(item)
-            self._note_times(item)
+        self._statuses[key] = intern(item.status)
+        if self._batch.is_failure(item.status) and len(self._failures) < MAX_LISTED_FAILURES:
+            self._failures[item.invocation_id] = Failure.of(item)
+        return True
 
     def _rank(self, status: str) -> int:
         return 2 if not is_terminal(status) else int(self._batch.is_failure(status))
 
-    def _note_times(self, item: Invocation) -> None:
-        times = [moment for moment in (item.started_time, item.end_time) if moment is not None]
-        if item.end_time is None:
-            self._without_time = True
-        if not times:
-            return
-        if item.started_time is not None:
-            self._started = min(self._started or item.started_time, item.started_time)
-        if item.end_time is not None:
-            self._ended = max(self._ended or 0, item.end_time)
-        self._newest = max(self._newest or 0, *times)
+    def _note_times(self, items: list[Invocation]) -> None:
+        starts = [item.started_time for item in items if item.started_time is not None]
+        ends = [item.end_time for item in items if item.end_time is not None]
+        if starts:
+            self._first_start = min(self._first_start or starts[0], *starts)
+            self._last_start = max(self._last_start, *starts)
+        if ends:
+            self._last_end = max(self._last_end, *ends)
+        self._without_time = self._without_time or len(ends) < len(items)
 
     @property
     def keys(self) -> frozenset[bytes]:
@@ -205,11 +207,11 @@ class Tally:
     @property
     def newest(self) -> int | None:
         """The newest server time in the listing (epoch ms); ``None`` when one does not show its end."""
-        return None if self._without_time else self._newest
+        return None if self._without_time else max(self._last_start, self._last_end) or None
 
     def summary(self) -> Summary:
         by_status = dict(sorted(Counter(self._statuses.values()).items()))
-        return Summary(by_status, tuple(self._failures.values()), self._started, self._ended)
+        return Summary(by_status, tuple(self._failures.values()), self._first_start, self._last_end or None)
 
 
 def live_statuses(summary: Summary) -> list[str]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
@@ -60,11 +60,13 @@ class Memory:
         self.missing: dict[str, datetime] = {}
         """Once seen live, not found since that moment."""
 
-    def learn(self, items: Iterable[Invocation]) -> None:
-        for item in items:
-            self.missing.pop(item.invocation_id, None)
-            if item.is_terminal:
-                continue
+    def learn(self, items: Sequence[Invocation]) -> list[Invocation]:
+        """Note what was seen, and pick those that are live."""
+        if self.missing:
+            for item in items:
+                self.missing.pop(item.invocation_id, None)
+        live = [item for item in items if not item.is_terminal]
+        for item in live:
             if item.status not in STATUSES and item.status not in self._unknown:
                 log.warning(
                     "%r is a status this version does not know; it counts as unfinished (invocation %s)",
@@ -75,6 +77,7 @@ class Memory:
             self._live[item.invocation_id] = None
             if len(self._live) > MAX_REMEMBERED:
                 del self._live[next(iter(self._live))]
+        return live
 
     def note_absence(self, present: set[str], now: datetime) -> None:
         """Note which of those once seen live are not there."""
@@ -84,6 +87,10 @@ class Memory:
     def knows(self, invocation_id: str) -> bool:
         """Tell whether it was once seen live."""
         return invocation_id in self._live
+
+    def pick_known(self, ids: set[str]) -> set[str]:
+        """Pick those that were once seen live."""
+        return self._live.keys() & ids
 
     def trusts(self, status: str) -> bool:
         """Tell whether the filter for this status has not been refused or ignored in this wait."""
@@ -124,10 +131,10 @@ class BatchListing:
         # Once in the batch, always: one that was queued may show a start before the bound, by another clock, later.
         mine = [item for item in page.items if self._batch.belongs(item) or self._memory.knows(item.invocation_id)]
         self.tally.add(mine)
-        self._memory.learn(mine)
-        self.present.update(item.invocation_id for item in mine if self._memory.knows(item.invocation_id))
+        live = self._memory.learn(mine)
+        self.present |= self._memory.pick_known({item.invocation_id for item in mine})
         self.server_time = page.server_time
-        self.live = self.live or next((item for item in mine if not item.is_terminal), None)
+        self.live = self.live or next(iter(live), None)
         return mine
 
     def finish(self, *, stop_at_live: bool) -> Flow[None]:

@@ -13,10 +13,12 @@ from core.conversation import Conversation
 from core.test_decoding import FC_3, NEW
 
 from airflow_provider_fc.core.api import function_ref
+from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.decoding import read_page
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.listing import Listing
 from airflow_provider_fc.core.operations import ListInvocations
+from airflow_provider_fc.core.watch import BatchListing, Memory
 
 ITEMS = 100
 
@@ -70,3 +72,14 @@ def test_listing_a_page_asks_nothing_of_each_invocation_but_its_reading() -> Non
     talk.answers = [HttpResponse(200, {}, page(number)) for number in range(4)]
 
     assert calls_of(lambda: talk.run(listing.next_items())) <= ITEMS + 200
+
+
+def test_a_page_that_a_verdict_rests_on_asks_six_things_of_each_invocation_beside_its_reading() -> None:
+    talk = Conversation()
+    batch = Batch(function_ref("resize"), prefix="job-", max_failed=None)
+    listing = BatchListing(batch, "asc", talk.context, Memory())
+    ended = {"status": "Succeeded", "endTime": FC_3["startedTime"] + 700}
+    talk.answers = [HttpResponse(200, {}, page(number, **ended)) for number in range(2)]
+
+    assert calls_of(lambda: talk.run(listing.next_page())) <= 7 * ITEMS + 200
+    assert listing.tally.summary().by_status == {"Succeeded": 2 * ITEMS}
