@@ -277,8 +277,8 @@ class Watch(ABC):
         self.live_id = None
         return None
 
-    def _find_running(self, context: Context) -> Flow[Invocation | None]:
-        page = yield from self._ask("Running", 1, context)
+    def _find_with(self, status: str, context: Context) -> Flow[Invocation | None]:
+        page = yield from self._ask(status, 1, context)
         return next((item for item in page.items if not item.is_terminal), None) if page else None
 
     def _ask(self, status: str, size: int, context: Context) -> Flow[Page | None]:
@@ -368,7 +368,7 @@ class PrefixWatch(Watch):
             self._several_pages = not listing.done
             live = listing.live
         if live is None and not listing.done:
-            live = yield from self._find_running(context)
+            live = yield from self._find_with("Running", context)
         return live
 
     def _finish(self, listing: BatchListing, context: Context) -> Flow[None]:
@@ -422,12 +422,19 @@ class PrefixWatch(Watch):
         return None if second.pages > 1 and (yield from self._find_moved(context)) else second
 
     def _find_moved(self, context: Context) -> Flow[Invocation | None]:
-        """Read both ends of the listing once more: what moved while the pages were read has moved to one of them."""
+        """Read both ends once more: what moved while the pages were read has moved to one of them.
+
+        After each the filters are asked as well: what moves from one end to the other meanwhile is being retried.
+        """
         for order in ("asc", "desc"):
             end = self._listing(order, context)
             yield from end.next_page()
             if end.live:
                 return end.live
+            for status in ("Running", "Retrying"):
+                live = yield from self._find_with(status, context)
+                if live:
+                    return live
         return None
 
 
@@ -452,7 +459,7 @@ class IdsWatch(Watch):
         live = yield from self._find_known_live(context)
         many = len(self._open) > FEW
         if live is None and many:
-            live = yield from self._find_running(context)
+            live = yield from self._find_with("Running", context)
         if live and not (yield from self._fails_fast(context)):
             self._note([live])
             return self._waiting_for(live)

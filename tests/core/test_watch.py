@@ -433,14 +433,14 @@ def test_a_batch_of_one_page_is_listed_with_one_request(world: World) -> None:
     assert [world.requests_of(wait.poke(world.context))[1] for _ in range(3)] == [1, 1, 1]
 
 
-def test_a_finished_batch_costs_the_filter_two_listings_and_both_ends(world: World) -> None:
+def test_a_finished_batch_costs_two_listings_both_ends_and_a_few_filters(world: World) -> None:
     world.add_many(10_000)
 
     outcome, requests = world.requests_of(world.wait().poke(world.context))
 
     assert outcome is not None
     assert outcome.kind is Kind.SUCCESS
-    assert requests == 1 + 2 * 100 + 2
+    assert requests == 1 + 2 * 100 + 2 * 3
 
 
 def test_a_finished_batch_of_one_page_costs_two_requests(world: World) -> None:
