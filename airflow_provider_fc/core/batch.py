@@ -30,7 +30,7 @@ class Batch:
     :param prefix: ids that start with it belong to the batch; or
     :param ids: exactly these belong to it.
     :param started_after: epoch ms; an invocation with a start time before it does not belong to the batch.
-    :param expected_count: at least so many; implied by ``ids``.
+    :param expected_count: at least so many; implied by ``ids``, of which there must not be fewer.
     :param settle_seconds: how long a finished listing must stay the same to be believed; 0 believes the first.
     :param on_empty: what it means that nothing matches.
     :param success_statuses: terminal statuses that count as success.
@@ -85,12 +85,17 @@ class Batch:
                 if ids
                 else "is missing; give it or invocation_ids",
             )
+        expected = parameters.whole_number("expected_count", expected_count, at_least=0)
+        if ids and expected is not None and expected > len(ids):
+            raise ParameterError(
+                "expected_count", f"is {expected}, but invocation_ids has only {len(ids)} different ids"
+            )
         return cls(
             function=function,
             prefix=prefix,
             ids=ids,
             started_after=parameters.epoch_ms("started_after", started_after),
-            expected_count=parameters.whole_number("expected_count", expected_count, at_least=0),
+            expected_count=expected,
             settle_seconds=parameters.seconds("settle_seconds", settle_seconds),
             on_empty=parameters.choice("on_empty", on_empty, get_args(OnEmpty)),
             success_statuses=parameters.statuses("success_statuses", success_statuses, terminal=True)
@@ -117,11 +122,15 @@ class Batch:
         """Whether the author (or a task upstream) says that nothing was submitted."""
         return not self.ids and self.expected_count == 0
 
+    def names(self, invocation_id: str) -> bool:
+        """Tell whether an id is one of the batch's, whenever its invocation may have started."""
+        return invocation_id in self.members if self.ids else invocation_id.startswith(self.prefix or "")
+
     def belongs(self, item: Invocation) -> bool:
-        if self.ids:
-            return item.invocation_id in self.members
-        if self.prefix and not item.invocation_id.startswith(self.prefix):
+        if not self.names(item.invocation_id):
             return False
+        if self.ids:
+            return True
         # A queued invocation has no start time, or 0: it must not be overlooked.
         return not (self.started_after and item.started_time and item.started_time < self.started_after)
 

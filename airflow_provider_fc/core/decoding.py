@@ -81,6 +81,10 @@ def _object(body: bytes) -> dict[str, Any]:
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
+_TOKENS = ("nextToken", "NextToken")
+"""Keys of the next page's token: FC's own, and the one of Alibaba Cloud's RPC-style APIs (as in ``RequestId``)."""
+
+
 # The usual form
 
 
@@ -126,9 +130,10 @@ def _decoders(version: str) -> tuple[msgspec.json.Decoder[_Page], msgspec.json.D
     )
     page = msgspec.defstruct(
         "UsualPage",
-        [("items", list[item] | None, None), ("next_token", str | None, None)],  # type: ignore[valid-type]
+        # A page whose token stands under another spelling must not pass for the last one.
+        [("items", list[item] | None, None), ("next_token", str | None, None), ("other", None, None)],  # type: ignore[valid-type]
         bases=(_Page,),
-        rename={"items": api.envelope, "next_token": "nextToken"},
+        rename=dict(zip(("items", "next_token", "other"), (api.envelope, *_TOKENS), strict=True)),
     )
     return msgspec.json.Decoder(page), msgspec.json.Decoder(item)
 
@@ -189,7 +194,8 @@ def _milliseconds(time: int) -> int | None:
 
 def _odd_page(api: Api, body: bytes) -> tuple[list[_Usual], str | None]:
     document = _object(body)
-    items, token = document.get(api.envelope), document.get("nextToken")
+    items = document.get(api.envelope)
+    token = next((document[key] for key in _TOKENS if document.get(key) not in (None, "")), None)
     if items is None:
         items = []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
@@ -290,7 +296,7 @@ def _warn_once(text: str) -> None:
 # What is no listing
 
 
-_BESIDE_A_LISTING = {"nextToken", "requestId", "RequestId"}
+_BESIDE_A_LISTING = {*_TOKENS, "requestId", "RequestId"}
 _ERROR_KEYS = {"Code", "code", "ErrorCode", "errorCode", "Message", "message", "ErrorMessage", "errorMessage"}
 
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.decoding import read_invocation, read_page
-from airflow_provider_fc.core.errors import FunctionComputeError, MalformedBodyError, NoRecordError
+from airflow_provider_fc.core.errors import FunctionComputeError, MalformedBodyError, NoRecordError, ParameterError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
 from airflow_provider_fc.core.invocations import Invocation, is_terminal
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
@@ -93,6 +93,10 @@ class ListInvocations:
         """
         rows = ((*FILTERS[name], name, value) for name, value in filters.items())
         operation = cls(function, **{field: check(name, value) for field, check, name, value in rows})
+        if operation.started_after is not None and not operation._in_window(operation.started_after):
+            raise ParameterError(
+                "started_after", "is later than started_before, so nothing can match; exchange the two?"
+            )
         if limit is None or operation.sorted_here:
             return operation
         return replace(operation, page_size=max(min(operation.page_size, limit), 1))

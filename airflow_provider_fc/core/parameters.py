@@ -10,13 +10,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from decimal import Decimal
+from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
 import msgspec
 import pendulum
 
 from airflow_provider_fc.core.errors import ParameterError
-from airflow_provider_fc.core.invocations import FIELDS, STATUSES, TERMINAL_STATUSES, legal_invocation_id
+from airflow_provider_fc.core.invocations import FIELDS, LAST_MS, STATUSES, TERMINAL_STATUSES, legal_invocation_id
 from airflow_provider_fc.core.limits import MAX_DELAY_SECONDS, MAX_INVOCATION_ID_LENGTH
 
 MAX_IDS = 1000
@@ -218,13 +220,8 @@ def whole_number(name: str, value: object, *, at_least: int, at_most: int | None
     """Read a whole number, given as such or as text; ``None`` when not given."""
     if not is_given(name, value):
         return None
-    number = None
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            number = float(value) if not isinstance(value, int) else value
-        except ValueError:
-            number = None
-    if number is None or number != number or abs(number) == float("inf") or number != int(number):
+    number = _whole(value)
+    if number is None:
         raise ParameterError(name, f"{value!r} is not a whole number")
     if number < at_least or (at_most is not None and number > at_most):
         raise ParameterError(
@@ -233,7 +230,24 @@ def whole_number(name: str, value: object, *, at_least: int, at_most: int | None
             if at_most is not None
             else f"{value!r} is below {at_least}",
         )
-    return int(number)
+    return number
+
+
+def _whole(value: object) -> int | None:
+    """Read what is a whole number by its meaning; numpy's and database drivers' kinds of numbers come from upstream."""
+    if _is_no_number(value) or not isinstance(value, (str, Real, Decimal)):
+        return None
+    try:
+        number = value if isinstance(value, (Integral, Decimal)) else float(value)
+        whole = int(number if isinstance(number, Integral) else float(number))
+    except (ValueError, OverflowError):  # no number, NaN or infinite
+        return None
+    return whole if whole == number else None
+
+
+def _is_no_number(value: object) -> bool:
+    """Tell what Python makes a number of though it is none: a boolean, and numpy's booleans and times of any unit."""
+    return isinstance(value, bool) or getattr(getattr(value, "dtype", None), "kind", None) in ("b", "m", "M")
 
 
 def unlimited_number(name: str, value: object) -> int | None:
@@ -261,7 +275,7 @@ def interval(name: str, value: object) -> float:
 def _duration(name: str, value: object, shortest: float) -> float:
     total = getattr(value, "total_seconds", None)
     try:
-        number = float("nan") if isinstance(value, bool) else float(total() if total else cast("Any", value))
+        number = float("nan") if _is_no_number(value) else float(total() if total else cast("Any", value))
     except (TypeError, ValueError):
         number = float("nan")
     except OverflowError:  # a whole number beyond all floats
@@ -360,6 +374,8 @@ def epoch_ms(name: str, value: object) -> int | None:
     milliseconds = whole_number(name, value, at_least=0)
     if milliseconds and milliseconds < _SMALLEST_MS:
         raise ParameterError(name, f"{value!r} looks like seconds; give epoch milliseconds (multiply by 1000)")
+    if milliseconds and milliseconds > LAST_MS:
+        raise ParameterError(name, f"{value!r} looks like micro- or nanoseconds; give epoch milliseconds")
     return milliseconds
 
 

@@ -30,7 +30,12 @@ _AMBIGUOUS = (400, 412)
 
 
 def stop_operations(function: FunctionRef, invocation_ids: object) -> list[StopInvocation]:
-    """Make one for each id: any number of them, none among them."""
+    """Make one for each id: any number of them, none among them.
+
+    :raises ParameterError: an id cannot be one, or there is not even a list.
+    """
+    if invocation_ids is None:
+        raise ParameterError("invocation_ids", "is None; give a list of ids, an empty one if nothing is to be stopped")
     ids = parameters.invocation_ids("invocation_ids", invocation_ids, at_most=None, may_be_empty=True)
     return [StopInvocation(function, invocation_id) for invocation_id in ids]
 

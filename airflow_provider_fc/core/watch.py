@@ -269,8 +269,8 @@ class Watch(ABC):
 
     def _find_known_live(self, context: Context) -> Flow[Invocation | None]:
         """Look up the invocation that was live at the last poll."""
-        if self.live_id is None:
-            return None
+        if self.live_id is None or not self.batch.names(self.live_id):
+            return None  # another process may have noted it before the parameters were changed
         item = yield from self._get(self.live_id, context)
         if item is not None and not item.is_terminal:
             return item

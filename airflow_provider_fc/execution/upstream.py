@@ -28,8 +28,13 @@ def ids_from(source: Any, context: Context, task: BaseOperator) -> list[Any]:
         return [task.render_template(source, context)]
     if type(source).__name__ == "ConcatXComArg":
         return ids_from(list(getattr(source, "args", ())), context, task)
-    found = _listed(source, _resolve(source, context))
-    return found + [None] * (_expected(source, context, task) - len(found))
+    result = _resolve(source, context)
+    found = _listed(source, result)
+    # What a single task returns is its own affair: an empty list of its is not missing.
+    of_one = int(result is None)
+    counts = [_count(operator, context, task) for operator, _ in source.iter_references()]
+    expected = max((of_one if count is None else count for count in counts), default=0)
+    return found + [None] * (expected - len(found))
 
 
 def _resolve(source: Any, context: Context) -> Any:
@@ -57,16 +62,11 @@ def _listed(source: Any, found: Any) -> list[Any]:
     return [found[index] for index in range(len(found))]
 
 
-def _expected(source: Any, context: Context, task: BaseOperator) -> int:
-    """Count the values that there are if none is missing."""
-    operators = [operator for operator, _ in source.iter_references()]
-    return max((_count(operator, context, task) for operator in operators), default=0)
-
-
-def _count(operator: Any, context: Context, task: BaseOperator) -> int:
+def _count(operator: Any, context: Context, task: BaseOperator) -> int | None:
+    """Count the instances of a mapped task; ``None`` where one result is all there can be."""
     if not _is_mapped(operator):
-        return 1
+        return None
     group = operator.get_closest_mapped_task_group()
     if group is not None and group == task.get_closest_mapped_task_group():
-        return 1  # the instance beside this one
+        return None  # the instance beside this one
     return count_instances(context, operator.task_id)

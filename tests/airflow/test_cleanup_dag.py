@@ -19,7 +19,11 @@ pytestmark = pytest.mark.usefixtures("metadata_db")
 HEAD = """
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, task, task_group
-from airflow_provider_fc.operators import FunctionComputeInvokeOperator, FunctionComputeStopInvocationsOperator
+from airflow_provider_fc.operators import (
+    FunctionComputeInvokeOperator,
+    FunctionComputeListInvocationsOperator,
+    FunctionComputeStopInvocationsOperator,
+)
 from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
 
 with DAG("{dag_id}", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")) as dag:
@@ -42,6 +46,10 @@ CLEANUP = (
     none = FunctionComputeInvokeOperator.partial(task_id="none", **common).expand(payload=nothing())
     unexpanded = FunctionComputeInvokeOperator.partial(task_id="unexpanded", **common).expand(payload=[1])
     one >> unexpanded
+    listed = FunctionComputeListInvocationsOperator(
+        task_id="listed", function_name="resize", invocation_id_prefix="nobody-"
+    )
+    empty = nothing()
     given = {
         "one": one.output["invocation_id"],
         "deferred": deferred.output["invocation_id"],
@@ -55,6 +63,10 @@ CLEANUP = (
         "several": [one.output["invocation_id"], never.output["invocation_id"]],
         "together": [many.output["invocation_id"], never.output["invocation_id"], "{{ 'an-id' }}"],
         "concatenated": many.output.concat(never.output),
+        "listed": listed.output,
+        "empty": empty,
+        "with_empty": [one.output["invocation_id"], empty, listed.output],
+        "concatenated_empty": empty.concat(listed.output),
     }
     last = [deferred, never, many, none, unexpanded]
     for name, ids in given.items():
@@ -63,7 +75,7 @@ CLEANUP = (
                 task_id=f"stop_{name}_{on_missing}", function_name="resize", invocation_ids=ids,
                 on_missing=on_missing, trigger_rule="all_done",
             )
-            if name not in ("one", "many", "never", "none"):
+            if name not in ("one", "many", "never", "none", "listed"):
                 last >> stop
                 continue
             wait = FunctionComputeInvocationsSensor(
@@ -88,6 +100,10 @@ KNOWN = {
     "several": (1, 1),
     "together": (3, 2),
     "concatenated": (0, 4),
+    "listed": (0, 0),
+    "empty": (0, 0),
+    "with_empty": (1, 0),
+    "concatenated_empty": (0, 0),
 }
 """How many ids are known, and how many missing."""
 
@@ -128,7 +144,7 @@ def test_a_cleanup_stops_what_was_submitted_and_a_missing_id_is_never_green_by_m
     for name, (known, missing) in KNOWN.items():
         expected[f"stop_{name}_fail"] = "failed" if missing else "success"
         expected[f"stop_{name}_ignore"] = "success"
-        if name in ("one", "many", "never", "none"):
+        if name in ("one", "many", "never", "none", "listed"):
             expected[f"wait_{name}_fail"] = "failed" if missing or not known else "success"
             expected[f"wait_{name}_ignore"] = "success" if known else "failed"  # without any id there is no success
     assert {task_id: state for task_id, state in states.items() if task_id[:5] in ("stop_", "wait_")} == expected

@@ -348,3 +348,17 @@ def test_json_that_should_be_text_is_read_as_its_text(name: str, sent: Any, text
 
 def test_an_unknown_status_is_kept_as_it_is() -> None:
     assert read(status="Paused").status == "Paused"
+
+
+@pytest.mark.parametrize("api", APIS.values(), ids=str)
+@pytest.mark.parametrize("empty", [{}, {"nextToken": ""}, {"nextToken": None}], ids=str)
+def test_a_page_with_its_token_under_another_spelling_is_not_the_last(api: Any, empty: dict[str, Any]) -> None:
+    items = [{ID_KEYS[api.version]: "job-1", "status": "Succeeded"}]
+
+    for listed in (items, [], None):
+        _, token = read_page(api, msgspec.json.encode({api.envelope: listed, **empty, "NextToken": "A"}))
+        assert token == "A"
+    _, token = read_page(api, msgspec.json.encode({api.envelope: items, "NextToken": None}))
+    assert token is None
+    with pytest.raises(MalformedBodyError, match="its page token is no text"):
+        read_page(api, msgspec.json.encode({api.envelope: items, "NextToken": 7}))

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_fc.core.api import function_ref
-from airflow_provider_fc.core.errors import ApiError, PagingError
+from airflow_provider_fc.core.errors import ApiError, PagingError, ParameterError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.invocations import LIVE_STATUSES, STATUSES, TERMINAL_STATUSES, Invocation
 from airflow_provider_fc.core.listing import Listing
@@ -288,6 +288,20 @@ def test_no_negative_time_is_sent(world: World, moment: int) -> None:
 
     assert int(world.queries()[0].get("startedTimeBegin", "0")) >= 0
     assert int(world.queries()[0].get("startedTimeEnd", "0")) >= 0
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        {"started_after": START_MS + 1, "started_before": START_MS},
+        {"started_after": "2026-11-23T00:00:00Z", "started_before": "2026-11-22T00:00:00+00:00"},
+        {"started_after": START_MS, "started_before": 0},
+    ],
+    ids=str,
+)
+def test_a_window_that_ends_before_it_begins_is_refused(window: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=r"^started_after: is later than started_before"):
+        ListInvocations.from_parameters(function_ref("resize"), **window)
 
 
 @pytest.mark.parametrize("time", [None, 0, "0"])

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
+from numbers import Integral
 from typing import Any
 
 import pendulum
@@ -20,6 +22,30 @@ from airflow_provider_fc.core.invocations import FIELDS, STATUSES, TERMINAL_STAT
 
 MOMENT = datetime(2026, 11, 22, 8, 30, 0, 250_000, tzinfo=UTC)
 MS = 1_795_336_200_250
+
+
+class Int64:
+    """A whole number as numpy has it: no ``int``, but one by declaration. Its times are declared so as well."""
+
+    def __init__(self, number: int, kind: str = "i") -> None:
+        self.number = number
+        self.dtype = type("dtype", (), {"kind": kind})
+
+    def __int__(self) -> int:
+        return self.number
+
+    __float__ = __int__
+
+    def __str__(self) -> str:
+        return f"{self.number} of kind {self.dtype.kind}"  # type: ignore[attr-defined]
+
+    def __eq__(self, other: object) -> bool:
+        return self.number == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+Integral.register(Int64)
 
 
 class Lazy(Sequence[Any]):
@@ -126,6 +152,12 @@ def test_seconds_are_refused(value: Any) -> None:
     text = problem(parameters.epoch_ms, value)
 
     assert "looks like seconds" in text or "is not a whole number" in text
+
+
+@pytest.mark.parametrize("factor", [10**3, 10**6, 10**9], ids="{:g}".format)
+@pytest.mark.parametrize("form", [int, float, str], ids=lambda form: form.__name__)
+def test_micro_and_nanoseconds_are_refused(factor: int, form: Any) -> None:
+    assert "looks like micro- or nanoseconds" in problem(parameters.epoch_ms, form(1_795_336_200_000 * factor))
 
 
 def test_zero_is_the_beginning_of_time() -> None:
@@ -385,10 +417,13 @@ def test_a_prefix_that_is_not_text_is_refused(value: Any) -> None:
         (0, 0),
         ("0", 0),
         (10**30, 10**30),
+        (Decimal("5.0"), 5),
+        (Fraction(5), 5),
+        (Int64(5), 5),
         (None, None),
     ],
 )
-def test_a_whole_number_may_be_text(value: Any, number: int | None) -> None:
+def test_a_whole_number_may_be_text_or_a_number_of_another_library(value: Any, number: int | None) -> None:
     made = parameters.whole_number("limit", value, at_least=0)
 
     assert made == number
@@ -408,6 +443,12 @@ def test_a_whole_number_may_be_text(value: Any, number: int | None) -> None:
         {},
         b"5",
         Decimal("1.5"),
+        Decimal("NaN"),
+        Decimal("sNaN"),
+        Decimal("1e999999999"),
+        Fraction(1, 3),
+        Int64(5, "m"),
+        Int64(1, "b"),
         float("nan"),
         float("inf"),
         "nan",
@@ -456,7 +497,7 @@ def test_seconds_are_a_number_text_or_a_timedelta(value: Any, number: float) -> 
     assert parameters.seconds("poll_interval", value) == number
 
 
-@pytest.mark.parametrize("value", [True, None, "", "soon", float("nan"), [], "None", object], ids=str)
+@pytest.mark.parametrize("value", [True, None, "", "soon", float("nan"), [], "None", object, Int64(5, "m")], ids=str)
 def test_what_is_no_number_of_seconds_is_refused_with_the_shortest(value: Any) -> None:
     assert "is not a number of seconds, 0 or more" in problem(parameters.seconds, value)
     assert "is not a number of seconds, 1 or more" in problem(parameters.interval, value)

@@ -8,10 +8,10 @@ import pytest
 from core.conversation import Conversation, json_answer, refusal
 
 from airflow_provider_fc.core.api import function_ref
-from airflow_provider_fc.core.errors import AlreadyCompletedError, ApiError, NotFoundError
+from airflow_provider_fc.core.errors import AlreadyCompletedError, ApiError, NotFoundError, ParameterError
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.operations import StopInvocation
-from airflow_provider_fc.core.stopping import stop, stop_unfinished
+from airflow_provider_fc.core.stopping import stop, stop_operations, stop_unfinished
 
 STOP = StopInvocation(function_ref("resize"), "job-1")
 
@@ -25,6 +25,13 @@ def stopped(*answers: HttpResponse) -> tuple[str, list[str]]:
     talk = Conversation(answers=list(answers))
     result = talk.run(stop(STOP, talk.context))
     return result, [request.method for request in talk.sent]
+
+
+def test_no_list_at_all_is_refused_before_anything_is_stopped() -> None:
+    with pytest.raises(ParameterError, match=r"^invocation_ids: is None; give a list of ids"):
+        stop_operations(STOP.function, None)
+    assert stop_operations(STOP.function, []) == []
+    assert stop_operations(STOP.function, ["job-1", "job-1"]) == [STOP]
 
 
 @pytest.mark.parametrize("answer", [HttpResponse(200), HttpResponse(204), json_answer({})], ids=["200", "204", "{}"])

@@ -491,6 +491,18 @@ def test_a_watch_that_is_told_of_a_live_one_begins_with_one_request(world: World
     assert world.requests_of(wait.poke(world.context))[1] == 1
 
 
+@pytest.mark.parametrize("given", [{}, {"invocation_ids": ["job-1"]}], ids=["prefix", "ids"])
+def test_a_live_one_of_another_batch_that_was_noted_does_not_hold_up_this_one(
+    world: World, given: dict[str, Any]
+) -> None:
+    world.add("job-1", statuses=["Succeeded"])
+    world.add("other-1", statuses=["Running"])
+    wait = world.wait(**given)
+    wait.watch.live_id = "other-1"
+
+    assert world.kind_of(wait.poke(world.context)) is Kind.SUCCESS
+
+
 def test_listings_that_fail_are_kept_apart_as_well(world: World) -> None:
     world.add_many(5_000)
     world.seconds_per_request = 0.2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from harness import World
 
-from airflow_provider_fc.core.errors import NotFoundError
+from airflow_provider_fc.core.errors import NotFoundError, ParameterError
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.outcome import Kind
 
@@ -52,6 +52,17 @@ def test_ids_without_a_common_prefix_are_found(world: World) -> None:
     world.add(*ids, statuses=["Succeeded"])
 
     assert world.kind_of(world.wait(invocation_ids=ids).poke(world.context)) is Kind.SUCCESS
+
+
+@pytest.mark.parametrize("ids", [["a"], ["a", "a"], ["a", "b"]], ids=str)
+def test_more_expected_than_there_are_ids_is_an_error(world: World, ids: list[str]) -> None:
+    world.add(*set(ids), statuses=["Succeeded"])
+    there = len(set(ids))
+
+    with pytest.raises(ParameterError, match=rf"^expected_count: is {there + 1}, .* only {there} different ids$"):
+        world.wait(invocation_ids=ids, expected_count=there + 1)
+    for fewer in (None, 0, there):
+        assert world.kind_of(world.wait(invocation_ids=ids, expected_count=fewer).poke(world.context)) is Kind.SUCCESS
 
 
 @pytest.mark.parametrize("how_many", [3, 50])
