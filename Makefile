@@ -42,7 +42,7 @@ endif
 DOCS = 'mkdocs>=1.6,<2' 'mkdocs-material>=9.6' 'mkdocstrings-python>=1.16' 'ruff>=0.14'
 
 DOCS_TESTS = tests/test_docs.py tests/test_reference.py tests/test_troubleshooting.py \
-	tests/airflow/test_example_dags.py
+	tests/airflow/test_example_dags.py tests/airflow/test_docs_shell.py
 
 # One file of pins: $(1) Airflow's version, $(2) Pythons, $(3) extras, $(4) further requirements and bounds.
 # Each Python keeps the pins of those before it and adds what only it needs.
