@@ -68,6 +68,7 @@ def settings_from(conn: Connection, region_id: str | None = None) -> Settings:
         login=conn.login,
         password=conn.password,
         extra=_extra(conn_id, conn.extra),
+        schema=conn.schema,
         region_id=region_id,
     )
 

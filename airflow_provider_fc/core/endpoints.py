@@ -71,16 +71,23 @@ def check_internal_only(region: str, account_id: str | None, *, internal: bool) 
 def origin_of(host: str | None, port: int | None) -> str | None:
     """Read ``host``, with or without scheme and port; https unless it says otherwise or is this machine.
 
-    :raises ParameterError: it is no endpoint.
+    :raises ParameterError: it is no endpoint, or there are two ports, or a port alone.
     """
     text = (host or "").strip().rstrip("/")
     if not text:
+        if port:
+            raise ParameterError("port", f"{port} is given without host; give both, or none for the region's endpoint")
         return None
     scheme, found, authority = text.rpartition("://")
     authority = _with_brackets(authority)
     if not found:
         scheme = "http" if is_loopback(authority) else "https"
-    if port and not authority.rpartition("]")[2].count(":"):
+    named = authority.rpartition("]")[2].partition(":")[2]
+    if port and named and named != str(port):
+        raise ParameterError(
+            "port", f"{port} is given, but host names port {named.rpartition('@')[2]}; give one of them"
+        )
+    if port and not named:
         authority = f"{authority}:{port}"
     scheme = scheme.lower()
     if scheme not in ("http", "https") or not _AUTHORITY.fullmatch(authority):

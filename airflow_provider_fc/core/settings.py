@@ -106,6 +106,7 @@ class Settings:
         login: str | None = None,
         password: str | None = None,
         extra: Mapping[str, Any] | None = None,
+        schema: str | None = None,
         region_id: str | None = None,
     ) -> Settings:
         """Read an ``alibaba_fc`` connection, or an ``alibaba_cloud`` one of the official provider (keys in extra).
@@ -113,9 +114,10 @@ class Settings:
         :param region_id: overrides the connection's region.
         :raises SettingsError: names every mistake.
         """
-        given = _Given({"login": login, "password": password}, extra or {}, conn_type)
+        given = _Given(conn_id, {"login": login, "password": password}, extra or {}, conn_type)
         if conn_type == CONN_TYPE:
             given.refuse_unknown()
+            given.read(_check_no_schema, schema)
         elif given.unknown:  # such a connection serves others too
             log.info("Connection %r: not used for Function Compute: extra %s", conn_id, ", ".join(given.unknown))
         overridden = parameters.is_given("region_id", region_id)
@@ -136,6 +138,13 @@ class Settings:
         if given.problems:
             raise SettingsError(conn_id, given.problems)
         return settings
+
+
+def _check_no_schema(schema: str | None) -> None:
+    if (schema or "").strip():
+        raise ParameterError(
+            "schema", f"{schema!r} is not read; a scheme belongs into host, as in http://127.0.0.1:9000"
+        )
 
 
 def _check_region_is_given(settings: Settings) -> None:
@@ -228,14 +237,15 @@ class _Given:
     :ivar unknown: keys of extra that belong to no field.
     """
 
-    def __init__(self, standard: Mapping[str, Any], extra: Mapping[str, Any], conn_type: str) -> None:
+    def __init__(self, conn_id: str, standard: Mapping[str, Any], extra: Mapping[str, Any], conn_type: str) -> None:
+        self.conn_id = conn_id
         self.problems: list[str] = []
         self.texts: dict[str, tuple[str, str]] = {}
         values = {_shown(name): value for name, value in standard.items()}
         values |= {f"extra.{key}": value for key, value in extra.items()}
         spellings = {name: row for row in _ROWS for name in _spellings(row, conn_type)}
         for name, row in spellings.items():
-            text = str(values[name]).strip() if values.get(name) is not None else ""
+            text = self.read(_text_of, row, name, values.get(name))
             if text:
                 self.texts.setdefault(row.name, (name, text))
         self.unknown = [key for key in extra if f"extra.{key}" not in spellings]
@@ -270,10 +280,18 @@ class _Given:
         if "auth_type" in self.texts:
             kind = values["auth_type"] or "access_key"
             self._miss(kind, f"auth_type {kind!r}")
+            self._tell_unused(kind)
         elif kind := self.read(implied_auth_type, given := [name for name in _IDENTITY if name in self.texts]):
             telling = [name for name in given if name not in _KEYS]
             self._miss(kind, f"auth_type {kind!r}" + (f" (because of {_listed(telling)})" if telling else ""))
         return Auth(**{**values, "auth_type": kind or "access_key"})
+
+    def _tell_unused(self, kind: str) -> None:
+        """Say what a stated ``auth_type`` passes over: it holds, but its author may believe in the other fields."""
+        needs, may = AUTH_TYPES[kind]
+        unused = [name for name in _IDENTITY if name in self.texts and name not in (*needs, *may)]
+        if unused:
+            log.info("Connection %r: not used with auth_type %r: %s", self.conn_id, kind, _listed(unused))
 
     def _miss(self, kind: str, who: str) -> None:
         for name in AUTH_TYPES[kind].needs:
@@ -297,6 +315,26 @@ def _spellings(row: Field, conn_type: str) -> list[str]:
     # Airflow's forms used to store the fields of a type in extra with such a prefix.
     prefixed = [] if row in STANDARD_FIELDS else [f"extra.extra__{conn_type}__{row.name}"]
     return [_shown(row.name), *prefixed, *(f"extra.{alias}" for alias in row.aliases)]
+
+
+_FREE = ("text", "secret", "proxy", "verify")
+"""Kinds that any text fits: nothing later would refuse what a program has made of something else."""
+
+
+def _text_of(row: Field, name: str, value: object) -> str:
+    """Give the text of a value. What is wrong with it is said without showing it: it may be a secret.
+
+    :raises ParameterError: it is neither text nor a number, or the text that a program makes of nothing.
+    """
+    text = "" if value is None else str(value).strip()
+    if text and row.kind in _FREE:
+        if not isinstance(value, (str, int)) or (isinstance(value, bool) and row.kind != "verify"):
+            raise ParameterError(name, f"is of type {type(value).__name__}; give text")
+        if text == "None":
+            raise ParameterError(
+                name, "is the text None, which programs make of nothing; give a value, or leave it out"
+            )
+    return text
 
 
 def _plain(text: str) -> str:

@@ -616,3 +616,12 @@ def test_a_hook_refuses_a_connection_or_region_that_nothing_has_rendered(
     with pytest.raises((ParameterError, SettingsError), match=next(iter(fields))):
         list(FunctionComputeHook(**fields).list_invocations("resize"))
     assert not emulator.requests
+
+
+def test_a_path_in_a_connection_s_uri_is_an_error_and_not_passed_over(
+    call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FC_DEFAULT", "alibaba-fc://id:secret@127.0.0.1:9000/http")
+
+    with pytest.raises(SettingsError, match="schema 'http' is not read; a scheme belongs into host"):
+        call("get_invocation", "resize", "job-1")

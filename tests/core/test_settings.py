@@ -262,7 +262,7 @@ def test_a_region_in_upper_case_is_lowered(given_region: dict[str, Any]) -> None
         ("fc.test", None, "https://fc.test"),
         ("fc.test", 8443, "https://fc.test:8443"),
         ("fc.test:8443", None, "https://fc.test:8443"),
-        ("fc.test:8443", 9000, "https://fc.test:8443"),
+        ("fc.test:8443", 8443, "https://fc.test:8443"),
         ("https://fc.test", None, "https://fc.test"),
         ("https://fc.test/", None, "https://fc.test"),
         ("HTTPS://fc.test", None, "https://fc.test"),
@@ -275,7 +275,7 @@ def test_a_region_in_upper_case_is_lowered(given_region: dict[str, Any]) -> None
         ("127.8.8.8", None, "http://127.8.8.8"),
         ("localhost", 9000, "http://localhost:9000"),
         ("[::1]", 9000, "http://[::1]:9000"),
-        ("[::1]:9000", 1, "http://[::1]:9000"),
+        ("[::1]:9000", 9000, "http://[::1]:9000"),
         ("::1", 9000, "http://[::1]:9000"),
         ("::1", None, "http://[::1]"),
         ("0:0:0:0:0:0:0:1", 9000, "http://[::1]:9000"),
@@ -604,6 +604,69 @@ REGION_AND_AUTH = ("region_id", "auth_type")
 )
 def test_a_mistake_is_named_with_its_field(extra: dict[str, Any], problem: str) -> None:
     assert problems({"region_id": "cn-hangzhou", **extra} if "region" not in extra else extra).startswith(problem)
+
+
+FREE = [row.name for row in EXTRA_FIELDS if row.kind in ("text", "secret", "proxy", "verify")]
+
+
+@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("value", [["top-secret"], {"a": "top-secret"}, 1.5, False, "None", " None "], ids=str)
+def test_what_any_text_would_fit_is_text_and_no_trace_of_a_program(name: str, value: Any) -> None:
+    if (name, value) == ("verify", False):
+        assert settings({"region_id": "cn-hangzhou", name: value}).verify is False
+        return
+    text = problems({"region_id": "cn-hangzhou", "auth_type": "access_key", name: value})
+
+    assert text.startswith(f"extra.{name} is ")
+    assert "top-secret" not in text
+
+
+@pytest.mark.parametrize("name", ["login", "password"])
+def test_a_key_that_is_the_text_none_is_refused(name: str) -> None:
+    assert problems(**{name: "None"}).startswith(f"{name} (AccessKey ")
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"port": 9000}, "port 9000 is given without host"),
+        ({"port": 9000, "host": " "}, "port 9000 is given without host"),
+        ({"port": 9000, "host": "http://127.0.0.1:9001"}, "port 9000 is given, but host names port 9001"),
+        ({"port": 9000, "host": "[::1]:9001"}, "port 9000 is given, but host names port 9001"),
+        ({"schema": "http", "host": "127.0.0.1:9000"}, "schema 'http' is not read; a scheme belongs into host"),
+        ({"schema": "cn-hangzhou"}, "schema 'cn-hangzhou' is not read"),
+    ],
+    ids=str,
+)
+def test_a_standard_field_that_would_be_passed_over_is_an_error(fields: dict[str, Any], problem: str) -> None:
+    assert problems(**fields).startswith(problem)
+
+
+def test_what_says_the_same_twice_or_nothing_is_no_mistake() -> None:
+    assert settings(host="http://127.0.0.1:9000", port=9000).endpoint == "http://127.0.0.1:9000"
+    assert settings(host="::1", port=9000).endpoint == "http://[::1]:9000"
+    assert settings(port=0, schema=" ") == settings(port=None, schema=None) == settings()
+    assert settings(conn_type="alibaba_cloud", schema="x") == settings()
+
+
+@pytest.mark.parametrize("kind", AUTH_TYPES)
+def test_what_a_stated_auth_type_passes_over_is_told(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    needs, may = AUTH_TYPES[kind]
+    others = set(IDENTITY) - {*needs, *may}
+
+    with caplog.at_level("INFO"):
+        connection = filled_in(IDENTITY)
+        settings(**{**connection, "extra": {**connection["extra"], "auth_type": kind}})
+
+    [message] = caplog.messages
+    assert message.startswith(f"Connection 'fc_default': not used with auth_type {kind!r}: ")
+    told = {part.split(" ")[0].removeprefix("extra.") for part in message.partition(f"{kind!r}: ")[2].split(", ")}
+    assert told == others
+
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        settings(**{**(own := filled_in([*needs, *may])), "extra": {**own["extra"], "auth_type": kind}})
+    assert not caplog.messages
 
 
 def test_without_host_and_region_the_region_is_missing() -> None:
