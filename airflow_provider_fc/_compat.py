@@ -29,7 +29,7 @@ def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datet
     ti = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
         return ti.get_first_reschedule_date(context)
-    from airflow.sensors.base import _orig_start_date  # type: ignore[import-not-found]  # Airflow 2.11
+    from airflow.sensors.base import _orig_start_date  # Airflow 2.11
 
     date = _orig_start_date(
         dag_id=ti.dag_id,

@@ -138,7 +138,7 @@ def exchange(connection: socket.socket, request: bytes) -> bytes:
 
 def per_cpu_second(server: Server, count: int, **query: str) -> float:
     """List requests a second of the server's processor time."""
-    requests = [on_the_wire(server.origin, "GET", LIST, **query) for _ in range(count)]
+    requests = [on_the_wire(server.origin, "GET", LIST, b"", **query) for _ in range(count)]
     connections = [server.connect() for _ in range(CONNECTIONS)]
     threads = [
         threading.Thread(
@@ -162,7 +162,7 @@ def walk(server: Server) -> int:
     connection, token, found = server.connect(), "", 0
     while token or not found:
         query = {"limit": "100", "sortOrderByTime": "asc", **({"nextToken": token} if token else {})}
-        page = msgspec.json.decode(exchange(connection, on_the_wire(server.origin, "GET", LIST, **query)))
+        page = msgspec.json.decode(exchange(connection, on_the_wire(server.origin, "GET", LIST, b"", **query)))
         token = page["nextToken"]
         found += len(page["tasks"])
     connection.close()
@@ -192,7 +192,7 @@ def measure(count: int, rounds: int, requests: int) -> list[Row]:
         large = [per_cpu_second(server, requests, limit="100") for _ in range(rounds)]
         query = {"limit": "1", "status": "Enqueued"}
         miss = [
-            milliseconds(lambda: exchange(connection, on_the_wire(server.origin, "GET", LIST, **query)))
+            milliseconds(lambda: exchange(connection, on_the_wire(server.origin, "GET", LIST, b"", **query)))
             for _ in range(rounds)
         ]
         return [

@@ -429,8 +429,8 @@ def _import_library(auth_type: str) -> tuple[Any, Any]:
     chatty = [logging.getLogger(name) for name in _CHATTY]
     before = [list(logger.handlers) for logger in chatty]
     try:
-        from alibabacloud_credentials import provider  # type: ignore[import-untyped]
-        from alibabacloud_credentials.http import HttpOptions  # type: ignore[import-untyped]
+        from alibabacloud_credentials import provider
+        from alibabacloud_credentials.http import HttpOptions
     except ImportError:
         problem = f"auth_type {auth_type!r} needs an extra: pip install 'airflow-provider-fc[credentials]'"
         raise SettingsError("", [problem]) from None

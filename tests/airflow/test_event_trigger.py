@@ -78,7 +78,7 @@ async def watch(trigger: FunctionComputeInvocationsEventTrigger, looks: Callable
     found: list[Any] = []
 
     async def collect() -> None:
-        async with aclosing(trigger.run()) as events:
+        async with aclosing(trigger.run()) as events:  # type: ignore[type-var]  # Airflow declares less than a generator
             async for event in events:
                 found.append(event.payload)
 
@@ -401,7 +401,8 @@ MISTAKES = {
 
 
 EVERY_PARAMETER = sorted(
-    FunctionComputeInvocationsEventTrigger.__init__.__kwdefaults__ | {"function_name": 0, "invocation_id_prefix": 0}
+    (FunctionComputeInvocationsEventTrigger.__init__.__kwdefaults__ or {})
+    | {"function_name": 0, "invocation_id_prefix": 0}
 )
 
 

@@ -380,7 +380,7 @@ def test_a_mistake_is_an_import_error_of_its_dag_file(dags_folder: Path) -> None
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # Airflow 2.11
-        from airflow.models.dagbag import DagBag
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]
     (dags_folder / "mistake.py").write_text(
         "from airflow.providers.common.compat.sdk import DAG\n"
         "from airflow_provider_fc.operators import FunctionComputeListInvocationsOperator\n"

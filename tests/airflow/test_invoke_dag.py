@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_first_try_starts_its_own_invocation_and_leaves_a_stranger_s_alone(
     emulator.add_invocations([{"function": "resize", "id": "nightly", "statuses": ["Succeeded"]}])
     file = dags_folder / "invoking.py"
     file.write_text(DAG_FILE, encoding="utf-8")
-    namespace: dict[str, object] = {"__name__": "invoking", "__file__": str(file)}
+    namespace: dict[str, Any] = {"__name__": "invoking", "__file__": str(file)}
     exec(compile(DAG_FILE, str(file), "exec"), namespace)
     dag = namespace["dag"]
     dag.fileloc = str(file)

@@ -31,8 +31,9 @@ from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.execution import invoke
 from airflow_provider_fc.execution.invoke import InvokeExecution
+from airflow_provider_fc.fields import DEFAULT_FIELDS
 from airflow_provider_fc.hooks import FunctionComputeHook
-from airflow_provider_fc.operators import DEFAULT_FIELDS, FunctionComputeInvokeOperator
+from airflow_provider_fc.operators import FunctionComputeInvokeOperator
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from running import TaskInstance
 from airflow_provider_fc.core.errors import ParameterError, ResultTooLargeError
 from airflow_provider_fc.core.invocations import FIELDS
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
-from airflow_provider_fc.operators import DEFAULT_FIELDS, FunctionComputeListInvocationsOperator
+from airflow_provider_fc.fields import DEFAULT_FIELDS
+from airflow_provider_fc.operators import FunctionComputeListInvocationsOperator
 
 START = 1_795_000_000_000
 

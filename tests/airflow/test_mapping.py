@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def run_dag(folder: Path, count: int, emulator: FunctionComputeEmulator) -> dict
     emulator.add_invocations([{"function": "resize", "id_template": "job-{index:05}", "count": count}])
     file = folder / "mapping.py"
     file.write_text(DAG_FILE, encoding="utf-8")
-    namespace: dict[str, object] = {"__name__": "mapping", "__file__": str(file)}
+    namespace: dict[str, Any] = {"__name__": "mapping", "__file__": str(file)}
     exec(compile(DAG_FILE, str(file), "exec"), namespace)
     dag = namespace["dag"]
     dag.fileloc = str(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def test_the_second_poll_asks_for_what_the_first_one_has_found(
 ) -> None:
     file = dags_folder / "rescheduled.py"
     file.write_text(DAG_FILE, encoding="utf-8")
-    namespace: dict[str, object] = {"__name__": "rescheduled", "__file__": str(file)}
+    namespace: dict[str, Any] = {"__name__": "rescheduled", "__file__": str(file)}
     exec(compile(DAG_FILE, str(file), "exec"), namespace)
     dag = namespace["dag"]
     dag.fileloc = str(file)

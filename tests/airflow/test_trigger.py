@@ -189,7 +189,7 @@ def test_two_copies_at_once_agree(emulator: FunctionComputeEmulator) -> None:
         return [event.payload async for event in one.run()]
 
     async def both() -> list[list[Any]]:
-        return await asyncio.gather(collect(rebuilt(trigger())), collect(rebuilt(trigger())))
+        return list(await asyncio.gather(collect(rebuilt(trigger())), collect(rebuilt(trigger()))))
 
     assert [[event["kind"] for event in sent] for sent in asyncio.run(both())] == [["failed"], ["failed"]]
 

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+import aiohappyeyeballs
 import aiohttp
 import pytest
 import requests
 import urllib3
-from aiohttp import client_exceptions, client_proto, connector, http_exceptions
+from aiohttp import client_exceptions, client_proto, http_exceptions
 from clients.kit import Blocking, OnALoop, settings_for, signed
 from clients.wire_server import WireServer, answer
 from yarl import URL
@@ -50,7 +51,7 @@ SEAMS: dict[str, tuple[type[Blocking | OnALoop], object, str, list[type[Exceptio
     "requests, reading the body": (Blocking, http.client.HTTPResponse, "read", OF_SOCKETS + OF_HTTP_CLIENT),
     "requests, decompressing": (Blocking, urllib3.response.GzipDecoder, "decompress", [zlib.error, OSError]),
     "requests, anywhere": (Blocking, urllib3.HTTPConnectionPool, "urlopen", OF_SOCKETS + OF_REQUESTS),
-    "aiohttp, connecting": (OnALoop, connector.aiohappyeyeballs, "start_connection", OF_SOCKETS),
+    "aiohttp, connecting": (OnALoop, aiohappyeyeballs, "start_connection", OF_SOCKETS),
     "aiohttp, reading the head": (OnALoop, client_proto.ResponseHandler, "read", OF_SOCKETS + OF_AIOHTTP),
     "aiohttp, reading the body": (OnALoop, aiohttp.StreamReader, "read", OF_SOCKETS + OF_AIOHTTP),
 }

@@ -496,7 +496,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Settings]]:
     seen: list[Settings] = []
 
     def source_for(settings: Settings) -> Callable[[], Credentials]:
-        return lambda: seen.append(settings) or Credentials(f"id-{len(seen)}", "secret", "token", 2e9)  # type: ignore[func-returns-value]
+        return lambda: seen.append(settings) or Credentials(f"id-{len(seen)}", "secret", "token", 2e9)
 
     monkeypatch.setattr(module, "source_for", source_for)
     module._shared.cache_clear()

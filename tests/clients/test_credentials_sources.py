@@ -732,7 +732,7 @@ def test_metadata_that_cannot_be_reached_does_not_end_the_search_but_may_be_ther
 ) -> None:
     def unreachable(**arguments: Any) -> Any:
         raise_when_asked = Recorder()
-        raise_when_asked.get_credentials = lambda: (_ for _ in ()).throw(TimeoutError())  # type: ignore[method-assign]
+        raise_when_asked.get_credentials = lambda: (_ for _ in ()).throw(TimeoutError())
         return raise_when_asked
 
     monkeypatch.setattr("alibabacloud_credentials.provider.EcsRamRoleCredentialsProvider", unreachable)

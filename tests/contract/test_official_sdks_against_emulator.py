@@ -179,7 +179,7 @@ def emulator() -> Iterator[FunctionComputeEmulator]:
 
 @pytest.fixture(params=SDKS)
 def sdk(request: pytest.FixtureRequest, emulator: FunctionComputeEmulator) -> Any:
-    return SDKS[request.param](emulator, ACCESS_KEY_SECRET, None)
+    return SDKS[request.param](emulator, ACCESS_KEY_SECRET, None)  # type: ignore[operator]
 
 
 def add(emulator: FunctionComputeEmulator, sdk: Any, **script: Any) -> None:

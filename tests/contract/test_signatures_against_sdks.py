@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from alibabacloud_openapi_util.client import Client as OpenApiUtil
@@ -42,7 +43,7 @@ MOMENTS = st.builds(datetime.fromtimestamp, st.integers(946_684_800, 4_102_444_8
 
 
 def official_acs3(
-    official: type, method: str, path: str, query: dict[str, str], headers: dict[str, str], body_hash: str, secret: str
+    official: Any, method: str, path: str, query: dict[str, str], headers: dict[str, str], body_hash: str, secret: str
 ) -> str:
     request = SimpleNamespace(method=method, pathname=encode_path(path), query=query, headers=headers)
     authorization: str = official.get_authorization(request, ACS3_ALGORITHM, body_hash, "key-id", secret)

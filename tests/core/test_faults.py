@@ -15,7 +15,7 @@ SHARE = 0.1
 SEEDS = 3000
 
 # Everything that can go wrong with an answer and be right the next time.
-FAULTS = [
+FAULTS: list[dict[str, Any]] = [
     {"action": "status", "status": 500, "code": "InternalServerError"},
     {"action": "status", "status": 503, "code": "ServiceUnavailable", "retry_after": 3},
     {"action": "status", "status": 429, "code": "ResourceExhausted", "retry_after": 2, "retry_after_as_date": True},

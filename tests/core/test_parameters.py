@@ -42,7 +42,7 @@ class Int64:
     def __eq__(self, other: object) -> bool:
         return self.number == other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 Integral.register(Int64)

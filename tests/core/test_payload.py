@@ -59,7 +59,7 @@ class Proxy:
     def __init__(self, value: object) -> None:
         self._value = value
 
-    @property
+    @property  # type: ignore[misc]  # as a proxy does
     def __class__(self) -> Any:
         return type(self._value)
 
@@ -84,7 +84,7 @@ numbers.Integral.register(Scalar)  # numpy registers its time differences, too
 
 
 class Array(Scalar):
-    shape = (1,)  # type: ignore[assignment]
+    shape = (1,)
 
 
 class Color(enum.Enum):

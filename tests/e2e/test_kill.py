@@ -67,7 +67,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         for task in TASKS:
             fail(airflow, task)
             airflow.wait_until(
-                lambda task=task: emulator.state.status("work", ids[task]) == "Stopped", f"the end of {task}"
+                lambda task=task: emulator.state.status("work", ids[task]) == "Stopped",  # type: ignore[misc]
+                f"the end of {task}",
             )
             told.note(emulator, airflow)
         yield told

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from emulator import emulator_functions
+from emulator import emulator_functions  # type: ignore[attr-defined]
 
 from airflow_provider_fc.emulator.errors import Refusal
 from airflow_provider_fc.emulator.functions import read_functions

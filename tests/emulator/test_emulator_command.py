@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from emulator import emulator_functions
+from emulator import emulator_functions  # type: ignore[attr-defined]
 from emulator.wire import send
 
 from airflow_provider_fc.core.signing import Credentials
@@ -25,13 +25,23 @@ LIST = "/2023-03-30/functions/{}/async-tasks"
 ASYNC = {"x-fc-invocation-type": "Async"}
 
 
+class Command(subprocess.Popen[str]):
+    """The emulator's process, and the two lines it begins with."""
+
+    ready = export = ""
+
+    def read_start(self) -> None:
+        assert self.stdout is not None
+        self.ready, self.export = self.stdout.readline(), self.stdout.readline()
+
+
 @contextmanager
 def running(*arguments: str):
     """The command, with its first two lines of output read."""
     command = [sys.executable, "-m", "airflow_provider_fc.emulator", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with Command(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            process.ready, process.export = process.stdout.readline(), process.stdout.readline()
+            process.read_start()
             yield process
         finally:
             process.kill()

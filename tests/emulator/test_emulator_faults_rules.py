@@ -176,7 +176,7 @@ class TestReports:
         client("GET", f"{LIST}/job")
 
         assert [(one.name, one.matched, one.fired) for one in app.faults] == [("blip", 4, 1), ("short_page", 3, 2)]
-        assert app.faults[0].rule == RULES["status"](status=503, name="blip", times=1)
+        assert app.faults[0].rule == RULES["status"](**{"status": 503, "name": "blip", "times": 1})
 
     def test_a_record_names_the_faults_that_hit_the_request(self, app, client):
         app.add_faults([{"action": "wrong_clock", "seconds": 5, "name": "slow clock"}, {**SLIP, "first": 2}])
@@ -192,7 +192,7 @@ class TestReports:
         assert (client("GET", LIST).status, app.faults) == (200, [])
 
     def test_rules_can_be_given_as_values(self, app, client):
-        app.add_faults([RULES["status"](status=418)])
+        app.add_faults([RULES["status"](**{"status": 418})])
 
         assert client("GET", LIST).status == 418
 

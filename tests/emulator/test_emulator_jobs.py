@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from emulator import emulator_functions
+from emulator import emulator_functions  # type: ignore[attr-defined]
 
 from airflow_provider_fc.emulator.context import Context
 from airflow_provider_fc.emulator.functions import Target

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from emulator import emulator_functions
+from emulator import emulator_functions  # type: ignore[attr-defined]
 
 from airflow_provider_fc.emulator.journal import SqliteJournal
 from airflow_provider_fc.emulator.listing import Query
