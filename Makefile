@@ -91,7 +91,7 @@ lint: $(VENV)/.lint ## ruff: rules and format
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-types: $(VENV)/.lint ## mypy --strict: the package and scripts/
+types: $(VENV)/.lint ## mypy: strict for the package, scripts/ and benchmarks/; tests/ are checked too
 	$(VENV)/bin/mypy
 
 architecture: $(VENV)/.lint ## who may import whom (import-linter)
