@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,14 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
 def on_page_content(html: str, **_: Any) -> str:
     """Drop the names of Sphinx's roles, which docstrings hold: ``:class:`` and the like."""
     return re.sub(r":(?:class|meth|data|func):(?=<code)", "", html)
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> str:
+    """Refuse a page that loads anything from elsewhere: it must work where there is no network."""
+    loads = r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^\s>]*"
+    if found := re.findall(loads, output):
+        raise PluginError(f"{page.file.src_uri} loads what is not part of the site: {found}")
+    return output
 
 
 def _uri(target: str) -> str:
