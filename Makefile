@@ -15,6 +15,7 @@ OTHER_AIRFLOWS = 2.11.2 3.2.2
 VERSION ?=
 EXTRAS = credentials,test,judges,lint
 EXTRAS_OTHERS = credentials,test
+EXTRAS_PINNED = $(EXTRAS),pictures
 
 # Releases that came out after this Airflow: with the newest of them it does not start, or imports warn.
 BOUNDS_3_2 = 'pydantic<2.14' 'sqlalchemy<2.1' 'fastapi<0.137'
@@ -60,7 +61,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help venv test test-fast e2e test-airflow smoke-airflow test-airflow-2 lint types architecture mutants search-histories \
-	benchmark benchmark-reliability benchmark-emulator demo constraints clean
+	benchmark benchmark-pictures benchmark-reliability benchmark-emulator demo constraints clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-22s %s\n", $$1, $$2 }'
@@ -109,6 +110,9 @@ benchmark-reliability: $(VENV)/.test ## five minutes of faults and throttling on
 benchmark: $(VENV)/.test ## what listing, waiting, importing and the emulator cost, each beside its peer (ten minutes)
 	missed=0; for part in listing scale emulator; do $(VENV)/bin/python benchmarks/$$part.py || missed=1; done; exit $$missed
 
+benchmark-pictures: $(VENV)/.pictures ## draw docs/images/ from what `make benchmark` has measured
+	$(VENV)/bin/python benchmarks/pictures.py
+
 benchmark-emulator: $(VENV)/.test ## what large listings cost the local Function Compute
 	$(VENV)/bin/python benchmarks/emulator.py
 
@@ -136,7 +140,7 @@ release-check: build | $(OWN_UV) ## check what is in dist/, and install the whee
 constraints: | $(or $(OWN_UV),$(if $(UV),,.venv-uv/bin/uv)) ## renew the pins in constraints/
 	$(call compile,2.11.2,3.11 3.12,$(EXTRAS_OTHERS),)
 	$(call compile,3.2.2,3.11,$(EXTRAS_OTHERS),$(BOUNDS_3_2))
-	$(call compile,$(AIRFLOW),3.11 3.12 3.13,$(EXTRAS),build uv)
+	$(call compile,$(AIRFLOW),3.11 3.12 3.13,$(EXTRAS_PINNED),build uv)
 	printf '%s\n' $(DOCS) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header --no-annotate --upgrade \
 		--no-python-downloads --python "$$(command -v $(PYTHON))" --python-version 3.11 --output-file build/docs.txt -
 	LC_ALL=C sort build/docs.txt -o constraints/docs.txt
@@ -153,6 +157,10 @@ $(VENV)/.demo: pyproject.toml $(call PINS,$(AIRFLOW)) | $(OWN_UV)
 
 $(VENV)/.test: $(VENV)/.demo
 	$(call install,$(AIRFLOW),$(VENV)) hatchling --editable '.[credentials,test,judges]'
+	touch $@
+
+$(VENV)/.pictures: $(VENV)/.test
+	$(call install,$(AIRFLOW),$(VENV)) --editable '.[pictures]'
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.test

@@ -119,6 +119,8 @@ async def measure(kind: str, count: int, batch_size: int, poll_interval: float, 
     runner.to_create.extend(workloads(range(count), *(idle() if kind == "idle" else sensor(batch_size, poll_interval))))
     starting, steady = Heartbeat(), Heartbeat()
     beating = asyncio.create_task(starting.beat())
+    while len(runner.triggers) <= count and not running.done():  # noqa: ASYNC110 - Airflow tells nobody
+        await asyncio.sleep(0.1)
     await asyncio.sleep(5 + poll_interval + 2)  # a trigger first polls after 5 s and up to an interval
     beating.cancel()
     start_cpu = time.process_time() - began
@@ -138,6 +140,7 @@ async def measure(kind: str, count: int, batch_size: int, poll_interval: float, 
     for name, beats in (("start", starting), ("steady", steady)):
         for which, values in (("late", beats.late), ("own", beats.own)):
             found |= {f"{name}_{which}_p99": percentile(values, 0.99), f"{name}_{which}_max": max(values)}
+    assert not running.done(), running.result()
     assert len(runner.triggers) == count + 1
     runner.stop = True
     running.cancel()
