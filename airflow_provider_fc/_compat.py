@@ -29,7 +29,7 @@ def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datet
     ti = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
         return ti.get_first_reschedule_date(context)
-    from airflow.sensors.base import _orig_start_date  # Airflow 2.11
+    from airflow.sensors.base import _orig_start_date  # only Airflow 2.11 has it
 
     date = _orig_start_date(
         dag_id=ti.dag_id,
@@ -129,6 +129,7 @@ def read_link(ti_key: Any, key: str) -> str:
 
 def _xcom_classes() -> tuple[Any, Any]:
     """Give the class that tasks push with, and the one without any custom backend."""
+    # They load the database of Airflow 2 and the task runner of Airflow 3: a task has them, a DAG file need not.
     if AIRFLOW_2:
         from airflow.models.xcom import BaseXCom, XCom
     else:

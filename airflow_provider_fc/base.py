@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow.providers.common.compat.sdk import XComArg
+
 from airflow_provider_fc.links import FunctionComputeConsoleLink
 
 if TYPE_CHECKING:
@@ -13,6 +15,19 @@ if TYPE_CHECKING:
     _Base = BaseOperator
 else:
     _Base = object
+
+
+def _check_literals(task_id: str | None, given: Mapping[str, Any]) -> None:
+    from airflow_provider_fc.core.literals import check_literals  # brings msgspec, which importing a DAG file need not
+
+    check_literals(task_id, given)
+
+
+def _holds_xcom(value: Any) -> bool:
+    """Tell whether a parameter is, or lists, what tasks upstream give."""
+    return isinstance(value, XComArg) or (
+        isinstance(value, (list, tuple)) and any(isinstance(each, XComArg) for each in value)
+    )
 
 
 class FunctionComputeTask(_Base):
@@ -43,23 +58,19 @@ class FunctionComputeTask(_Base):
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Begin a mapped task."""
-        from airflow_provider_fc.core.literals import check_literals
-
-        check_literals(kwargs.get("task_id"), {name: kwargs[name] for name in cls.parameters if name in kwargs})
+        _check_literals(kwargs.get("task_id"), {name: kwargs[name] for name in cls.parameters if name in kwargs})
         return super().partial(**kwargs)
 
     def prepare_template(self) -> None:
         """Name literal mistakes: Airflow calls this when it has read the DAG file."""
-        from airflow_provider_fc.core.literals import check_literals
-
-        check_literals(self.task_id, {name: getattr(self, name) for name in self.parameters})
+        _check_literals(self.task_id, {name: getattr(self, name) for name in self.parameters})
         super().prepare_template()
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Any, context: Any, jinja_env: Any, seen_oids: set[int], **more: Any
     ) -> None:
         """Remember what is rendered, and render text as text: Airflow calls this for mapped tasks and others alike."""
-        from airflow_provider_fc.execution.given import keep_text, render_text
+        from airflow_provider_fc.execution.given import keep_text, render_text  # when the task runs
 
         if parent is self:
             if self.written is None:
@@ -69,6 +80,16 @@ class FunctionComputeTask(_Base):
         super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids, **more)
         if parent is self:
             keep_text(self)
+
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render as Airflow does, but for ids that tasks upstream should have given and have not: they are ``None``."""
+        if content is getattr(self, "invocation_ids", None) and _holds_xcom(content):
+            from airflow_provider_fc.execution.upstream import ids_from  # when the task runs
+
+            return ids_from(content, context, self)
+        return super().render_template(content, context, jinja_env, seen_oids)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after a deferral."""

@@ -23,6 +23,7 @@ def _connection_type() -> dict[str, Any]:
 
 
 def _widget(field: dict[str, Any]) -> Any:
+    # They load the web server, and only Airflow 2 has them.
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
     from flask_babel import lazy_gettext
     from wtforms import BooleanField, IntegerField, PasswordField, StringField

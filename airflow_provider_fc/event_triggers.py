@@ -19,7 +19,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core import defaults, parameters
 from airflow_provider_fc.core.announcing import (
     AnnouncedIds,
     Announcer,
@@ -78,7 +78,7 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
         poll_interval: float = 60,
         service_name: str | None = None,
         qualifier: str | None = None,
-        fc_conn_id: str = "fc_default",
+        fc_conn_id: str = defaults.CONN_ID,
         region_id: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_fc import connection_form
 from airflow_provider_fc._compat import amask_secret, mask_secret, silence_scheme_warning
-from airflow_provider_fc.core import connection_test
+from airflow_provider_fc.core import connection_test, defaults
 from airflow_provider_fc.core.errors import (
     ConnectionNotFoundError,
     FunctionComputeError,
@@ -31,7 +31,8 @@ from airflow_provider_fc.core.errors import (
 from airflow_provider_fc.core.flow import Context, call
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.invoking import submit
-from airflow_provider_fc.core.listing import Listing, count
+from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
+from airflow_provider_fc.core.listing import Listing
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, ListInvocations, StopInvocation
 from airflow_provider_fc.core.parameters import is_absent, text, whole_number
 from airflow_provider_fc.core.settings import Settings
@@ -116,7 +117,7 @@ class _ConnectionHook(BaseHook):
     """
 
     conn_name_attr = "fc_conn_id"
-    default_conn_name = "fc_default"
+    default_conn_name = defaults.CONN_ID
     conn_type = "alibaba_fc"
     hook_name = "Alibaba Cloud Function Compute"
 
@@ -167,6 +168,7 @@ class FunctionComputeHook(_ConnectionHook):
         return self._new_client()
 
     def _new_client(self) -> SyncClient:
+        # It brings requests, 0.2 s, which whoever only reads the connection does not need.
         from airflow_provider_fc.clients.sync import SyncClient
 
         return SyncClient(self.settings, announce=_mask)
@@ -197,7 +199,7 @@ class FunctionComputeHook(_ConnectionHook):
         started_before: Any = None,
         order: str | None = None,
         include_payload: bool = False,
-        page_size: int = 100,
+        page_size: int = MAX_PAGE_SIZE,
         limit: int | None = None,
     ) -> Iterator[Invocation]:
         """List invocations lazily, in constant memory, each id once among any thousand neighbours.
@@ -229,43 +231,6 @@ class FunctionComputeHook(_ConnectionHook):
             page_size=page_size,
         )
         return islice(chain.from_iterable(self.client.pages(listing)), most)
-
-    def count_invocations(
-        self,
-        function_name: str,
-        *,
-        service_name: str | None = None,
-        qualifier: str | None = None,
-        invocation_id_prefix: str | None = None,
-        statuses: str | Sequence[str] | None = None,
-        started_after: Any = None,
-        started_before: Any = None,
-    ) -> dict[str, Any]:
-        """Count invocations by status, with one request for each hundred and in constant memory.
-
-        A listing is no snapshot: what changes while it is read may count as it was or as it is.
-
-        :param function_name: the function; ``service$function`` for one that came from FC 2.0.
-        :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
-        :param qualifier: version or alias.
-        :param invocation_id_prefix: ids must start with it.
-        :param statuses: one status or several; all by default.
-        :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive.
-        :param started_before: likewise.
-        :returns: ``{"total", "by_status"}``
-        """
-        listing, _ = _listing(
-            self.client.context,
-            function_name,
-            service_name,
-            qualifier,
-            None,
-            invocation_id_prefix=invocation_id_prefix,
-            statuses=statuses,
-            started_after=started_after,
-            started_before=started_before,
-        )
-        return self.client.run(count(listing))
 
     def get_invocation(
         self,
@@ -313,7 +278,7 @@ class FunctionComputeHook(_ConnectionHook):
         *,
         service_name: str | None = None,
         qualifier: str | None = None,
-        max_concurrency: int = 10,
+        max_concurrency: int = defaults.MAX_CONCURRENCY,
     ) -> dict[str, list[str]]:
         """Stop many, a few at the same time; what has ended meanwhile or is unknown is no error.
 
@@ -409,6 +374,7 @@ def _attempt_to_stop(client: SyncClient, operation: StopInvocation) -> str | Fun
 
 
 async def _read_connection(conn_id: str) -> Connection:
+    # Only triggers need it, and it brings the model of connections.
     from airflow.providers.common.compat.connection import get_async_connection
 
     try:
@@ -495,6 +461,7 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         return self.settings
 
     def _new_client(self, settings: Settings) -> AsyncClient:
+        # It brings aiohttp, which the blocking hook does not need.
         from airflow_provider_fc.clients.aio import AsyncClient
 
         return AsyncClient(settings, announce=_amask)
@@ -520,7 +487,7 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         started_before: Any = None,
         order: str | None = None,
         include_payload: bool = False,
-        page_size: int = 100,
+        page_size: int = MAX_PAGE_SIZE,
         limit: int | None = None,
     ) -> AsyncIterator[Invocation]:
         """See :meth:`FunctionComputeHook.list_invocations`."""
@@ -541,39 +508,13 @@ class FunctionComputeAsyncHook(_ConnectionHook):
             )
             if most == 0:
                 return
-            shown = 0
+            count = 0
             async for items in client.pages(listing):
                 for item in items:
                     yield item
-                    shown += 1
-                    if shown == most:
+                    count += 1
+                    if count == most:
                         return
-
-    async def count_invocations(
-        self,
-        function_name: str,
-        *,
-        service_name: str | None = None,
-        qualifier: str | None = None,
-        invocation_id_prefix: str | None = None,
-        statuses: str | Sequence[str] | None = None,
-        started_after: Any = None,
-        started_before: Any = None,
-    ) -> dict[str, Any]:
-        """See :meth:`FunctionComputeHook.count_invocations`."""
-        async with self._connected() as client:
-            listing, _ = _listing(
-                client.context,
-                function_name,
-                service_name,
-                qualifier,
-                None,
-                invocation_id_prefix=invocation_id_prefix,
-                statuses=statuses,
-                started_after=started_after,
-                started_before=started_before,
-            )
-            return await client.run(count(listing))
 
     async def get_invocation(
         self,
@@ -608,7 +549,7 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         *,
         service_name: str | None = None,
         qualifier: str | None = None,
-        max_concurrency: int = 10,
+        max_concurrency: int = defaults.MAX_CONCURRENCY,
     ) -> dict[str, list[str]]:
         """See :meth:`FunctionComputeHook.stop_invocations`."""
         async with self._connected() as client:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 from airflow_provider_fc.base import FunctionComputeTask
-from airflow_provider_fc.fields import DEFAULT_FIELDS, holds_xcom
+from airflow_provider_fc.core import defaults
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -71,12 +71,12 @@ class FunctionComputeListInvocationsOperator(FunctionComputeTask, BaseOperator):
         started_after: Any = None,
         started_before: Any = None,
         order: str | None = None,
-        fields: Sequence[str] = DEFAULT_FIELDS,
+        fields: Sequence[str] = defaults.FIELDS,
         limit: int | str | None = None,
-        max_items: int | str = 1000,
-        max_bytes: int | str = 1_000_000,
+        max_items: int | str = defaults.MAX_ITEMS,
+        max_bytes: int | str = defaults.MAX_BYTES,
         on_overflow: str = "fail",
-        fc_conn_id: str = "fc_default",
+        fc_conn_id: str = defaults.CONN_ID,
         region_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -98,7 +98,7 @@ class FunctionComputeListInvocationsOperator(FunctionComputeTask, BaseOperator):
         self.region_id = region_id
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        from airflow_provider_fc.execution import list_to_xcom
+        from airflow_provider_fc.execution import list_to_xcom  # when the task runs
 
         return list_to_xcom.execute(self, context)
 
@@ -165,7 +165,7 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
         timeout: float = 86_400,
         include_return_payload: bool = False,
         cancel_on_kill: bool = True,
-        fc_conn_id: str = "fc_default",
+        fc_conn_id: str = defaults.CONN_ID,
         region_id: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -189,21 +189,22 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
         self._execution: InvokeExecution | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_fc.execution.invoke import InvokeExecution
-
-        self._execution = InvokeExecution(self)
+        self._execution = self._executing()
         return self._execution.execute(context)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Turn the trigger's event into this task's result."""
-        from airflow_provider_fc.execution.invoke import InvokeExecution
-
-        return InvokeExecution(self).complete(event)
+        return self._executing().complete(event)
 
     def on_kill(self) -> None:
         """Stop the invocation that this task has started."""
         if self._execution is not None:
             self._execution.kill()
+
+    def _executing(self) -> InvokeExecution:
+        from airflow_provider_fc.execution.invoke import InvokeExecution  # when the task runs
+
+        return InvokeExecution(self)
 
 
 class FunctionComputeStopInvocationsOperator(FunctionComputeTask, BaseOperator):
@@ -257,8 +258,8 @@ class FunctionComputeStopInvocationsOperator(FunctionComputeTask, BaseOperator):
         wait_for_completion: bool = False,
         poll_interval: float = 10,
         timeout: float = 3600,
-        max_concurrency: int = 10,
-        fc_conn_id: str = "fc_default",
+        max_concurrency: int = defaults.MAX_CONCURRENCY,
+        fc_conn_id: str = defaults.CONN_ID,
         region_id: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -278,16 +279,6 @@ class FunctionComputeStopInvocationsOperator(FunctionComputeTask, BaseOperator):
         self.region_id = region_id
 
     def execute(self, context: Context) -> dict[str, list[str]]:
-        from airflow_provider_fc.execution import stop
+        from airflow_provider_fc.execution import stop  # when the task runs
 
         return stop.execute(self, context)
-
-    def render_template(
-        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
-    ) -> Any:
-        """Render as Airflow does, but for ids that tasks upstream should have given and have not: they are ``None``."""
-        if content is self.invocation_ids and holds_xcom(content):
-            from airflow_provider_fc.execution.upstream import ids_from
-
-            return ids_from(content, context, self)
-        return super().render_template(content, context, jinja_env, seen_oids)

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_fc.base import FunctionComputeTask
-from airflow_provider_fc.fields import holds_xcom
+from airflow_provider_fc.core import defaults
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, PokeReturnValue
@@ -29,7 +29,7 @@ def _refuse_endless(given: Mapping[str, Any]) -> None:
 
     :raises ParameterError: one of them is.
     """
-    from airflow_provider_fc.core.parameters import seconds
+    from airflow_provider_fc.core.parameters import seconds  # for the message alone, and brings msgspec
 
     for name in ("timeout", "poke_interval", "max_wait"):
         if given.get(name) is not None:
@@ -66,8 +66,6 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
     :param success_statuses: terminal statuses that count as success.
     :param max_failed: so many invocations may end otherwise; ``None`` or ``"unlimited"`` for any number.
     :param fail_fast: fail as soon as more than ``max_failed`` have ended badly.
-    :param progress_interval: seconds between two counts of an unfinished batch, for the log; ``None`` for none. A large
-        batch is counted less often: one request per six seconds, and a twentieth of the time, at most.
     :param fc_conn_id: connection of type ``alibaba_fc``.
     :param region_id: overrides the connection's region.
     :param deferrable: wait in the triggerer instead of on a worker; Airflow's ``[operators] default_deferrable``.
@@ -87,7 +85,6 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         "success_statuses",
         "max_failed",
         "fail_fast",
-        "progress_interval",
         "fc_conn_id",
         "region_id",
     )
@@ -104,13 +101,12 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         qualifier: str | None = None,
         started_after: Any = None,
         expected_count: int | str | None = None,
-        settle_seconds: float | str = 15,
+        settle_seconds: float | str = defaults.SETTLE_SECONDS,
         on_empty: str = "wait",
         success_statuses: Sequence[str] = ("Succeeded",),
         max_failed: int | str | None = 0,
         fail_fast: bool = False,
-        progress_interval: float | str | None = 300,
-        fc_conn_id: str = "fc_default",
+        fc_conn_id: str = defaults.CONN_ID,
         region_id: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -133,7 +129,6 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         self.success_statuses = success_statuses
         self.max_failed = max_failed
         self.fail_fast = fail_fast
-        self.progress_interval = progress_interval
         self.fc_conn_id = fc_conn_id
         self.region_id = region_id
         self.deferrable = deferrable
@@ -171,8 +166,6 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Judge a trigger that timed out or crashed ourselves: Airflow's versions differ, and hide crashes as skips."""
-        from airflow_provider_fc.core.errors import TriggerError
-
         if next_method != "__fail__":
             return super().resume_execution(next_method, next_kwargs, context)
         with self._outcome_policy():
@@ -180,19 +173,7 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
                 self.console_url = None
                 return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
             except AirflowException as error:
-                if (next_kwargs or {}).get("error") == "Trigger timeout":
-                    raise AirflowSensorTimeout(f"The trigger did not answer in time: {self.what()}") from error
-                raise TriggerError(f"The trigger failed ({error}): {self.what()}") from error
-
-    def render_template(
-        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
-    ) -> Any:
-        """Render as Airflow does, but for ids that tasks upstream should have given and have not: they are ``None``."""
-        if content is self.invocation_ids and holds_xcom(content):
-            from airflow_provider_fc.execution.upstream import ids_from
-
-            return ids_from(content, context, self)
-        return super().render_template(content, context, jinja_env, seen_oids)
+                raise self._executing().no_event(error, (next_kwargs or {}).get("error")) from error
 
     def what(self) -> str:
         """Name what is waited for, in words for messages."""
@@ -200,7 +181,7 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         return f"invocations of {self.function_name} ({which})"
 
     def _executing(self) -> SensorExecution:
-        from airflow_provider_fc.execution.sense import SensorExecution
+        from airflow_provider_fc.execution.sense import SensorExecution  # when the task runs
 
         if self._execution is None:
             self._execution = SensorExecution(self)

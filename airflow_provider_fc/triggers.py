@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -13,9 +15,6 @@ if TYPE_CHECKING:
 
 async def load_execution() -> ModuleType:
     """Import what waits, on a thread: the first time it takes half a second, and all triggers share the loop."""
-    import asyncio
-    from importlib import import_module
-
     return await asyncio.to_thread(import_module, "airflow_provider_fc.execution.deferred")
 
 

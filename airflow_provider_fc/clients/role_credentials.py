@@ -429,8 +429,8 @@ def _import_library(auth_type: str) -> tuple[Any, Any]:
     chatty = [logging.getLogger(name) for name in _CHATTY]
     before = [list(logger.handlers) for logger in chatty]
     try:
-        from alibabacloud_credentials import provider
-        from alibabacloud_credentials.http import HttpOptions
+        # Not before a connection asks for it: it costs 0.6 s, and is an extra.
+        from alibabacloud_credentials import http, provider
     except ImportError:
         problem = f"auth_type {auth_type!r} needs an extra: pip install 'airflow-provider-fc[credentials]'"
         raise SettingsError("", [problem]) from None
@@ -439,7 +439,7 @@ def _import_library(auth_type: str) -> tuple[Any, Any]:
         for handler in [each for each in logger.handlers if each not in handlers]:
             logger.removeHandler(handler)
         logger.addFilter(_said_elsewhere)
-    return provider, HttpOptions
+    return provider, http.HttpOptions
 
 
 def _said_elsewhere(record: logging.LogRecord) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from airflow_provider_fc.core import defaults
 from airflow_provider_fc.core.batch import Batch, Tally, digest, live_statuses
 from airflow_provider_fc.core.flow import Context, Flow, Walk
 from airflow_provider_fc.core.invocations import Invocation
@@ -18,7 +19,7 @@ from airflow_provider_fc.core.limits import RECORD_RETENTION
 from airflow_provider_fc.core.operations import ListInvocations, Page
 from airflow_provider_fc.core.outcome import Summary
 
-SETTLE = timedelta(seconds=15)
+SETTLE = timedelta(seconds=defaults.SETTLE_SECONDS)
 """A finished listing must still be the same after so long: listings lag by seconds."""
 
 BETWEEN_EVENTS = timedelta(seconds=10)

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core import defaults, parameters
 from airflow_provider_fc.core.errors import ResultTooLargeError
 from airflow_provider_fc.core.flow import REMEMBERED_IDS
 from airflow_provider_fc.core.invocations import Invocation
@@ -27,8 +27,8 @@ class Bounds:
     """
 
     limit: int | None = None
-    max_items: int = 1000
-    max_bytes: int = 1_000_000
+    max_items: int = defaults.MAX_ITEMS
+    max_bytes: int = defaults.MAX_BYTES
     on_overflow: OnOverflow = "fail"
 
     @classmethod

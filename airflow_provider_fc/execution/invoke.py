@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_fc._compat import note, recall, run_of
-from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core import defaults, parameters
 from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.errors import (
     AlreadyExistsError,
@@ -32,7 +32,6 @@ from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
 from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of, wait_here
-from airflow_provider_fc.fields import DEFAULT_FIELDS
 from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
 
 if TYPE_CHECKING:
@@ -205,7 +204,7 @@ class InvokeExecution:
             function_name=self.task.function_name,
             request_id=started.request_id,
         )
-        return found.to_dict(DEFAULT_FIELDS)
+        return found.to_dict(defaults.FIELDS)
 
     def _schedule(self, context: Context) -> Schedule:
         """Check the durations, before anything is submitted."""
@@ -253,7 +252,7 @@ class InvokeExecution:
         """Dump the invocation; a bad end raises."""
         if found.status not in SUCCESS_STATUSES:
             raise InvocationsFailedError(f"{Failure.of(found)}{self._what_a_retry_does()}")
-        return found.to_dict((*DEFAULT_FIELDS, *(["return_payload"] if self.task.include_return_payload else [])))
+        return found.to_dict((*defaults.FIELDS, *(["return_payload"] if self.task.include_return_payload else [])))
 
     def _what_a_retry_does(self) -> str:
         if self.task.invocation_id is None:

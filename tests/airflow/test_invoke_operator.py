@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import TaskInstance, fire
 
-from airflow_provider_fc.core import task_mode, wait
+from airflow_provider_fc.core import defaults, task_mode, wait
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -31,7 +31,6 @@ from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.execution import invoke
 from airflow_provider_fc.execution.invoke import InvokeExecution
-from airflow_provider_fc.fields import DEFAULT_FIELDS
 from airflow_provider_fc.hooks import FunctionComputeHook
 from airflow_provider_fc.operators import FunctionComputeInvokeOperator
 
@@ -86,7 +85,7 @@ def test_the_result_is_the_invocation(emulator: FunctionComputeEmulator, mode: s
 
     result = run(operator(**MODES[mode]))
 
-    assert tuple(result) == DEFAULT_FIELDS
+    assert tuple(result) == defaults.FIELDS
     assert result["status"] == "Succeeded"
     assert result["request_id"]
     assert [result["invocation_id"]] == invoked(emulator)
