@@ -52,7 +52,8 @@ def on_page_content(html: str, **_: Any) -> str:
 
 def on_post_page(output: str, *, page: Any, **_: Any) -> str:
     """Refuse a page that loads anything from elsewhere: it must work where there is no network."""
-    loads = r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^\s>]*"
+    fetched = r"<(?:script|img|iframe|source)\b|<link\b(?=[^>]*\brel=[\"']?(?:stylesheet|icon|pre))"
+    loads = rf"(?:{fetched})[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^\s>]*"
     if found := re.findall(loads, output):
         raise PluginError(f"{page.file.src_uri} loads what is not part of the site: {found}")
     return output

@@ -41,3 +41,13 @@ def test_every_page_stands_in_the_navigation_of_the_site() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
 
     assert [page.name for page in ROOT.glob("docs/*.md") if f": {page.name}" not in navigation] == []
+
+
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)
+def test_a_page_begins_with_what_it_is_for_and_an_example(page: Path) -> None:
+    title, blank, first, *rest = page.read_text("utf-8").splitlines()
+    before_the_example = next(number for number, line in enumerate(rest) if line.startswith("```"))
+
+    assert title.startswith("# ")
+    assert (blank, first[:1].isalpha() or first.startswith("`")) == ("", True)
+    assert before_the_example < 20
