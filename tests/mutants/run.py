@@ -59,11 +59,11 @@ def verdict(patch: Path) -> str | None:
 
 def main() -> int:
     patches = sorted(HERE.glob("*.patch"))
+    survivors = 0
     with ThreadPoolExecutor(max_workers=2) as pool:
-        verdicts = list(pool.map(verdict, patches))
-    for patch, problem in zip(patches, verdicts, strict=True):
-        print(f"{'killed' if problem is None else problem:10}  {patch.stem}", flush=True)
-    survivors = sum(problem is not None for problem in verdicts)
+        for patch, problem in zip(patches, pool.map(verdict, patches), strict=True):
+            print(f"{'killed' if problem is None else problem:10}  {patch.stem}", flush=True)
+            survivors += problem is not None
     print(f"{len(patches) - survivors} passed, {survivors} failed")
     return 1 if survivors or not patches else 0
 
