@@ -166,9 +166,7 @@ def test_a_fan_out_over_two_hundred_files_executes_each_of_them_once(
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-WITH_SKETCHES = {"emulator.md"}  # its Python names files that only its readers have
-FOR_AIRFLOW3 = {"events.md"}
-NOT_RUN = WITH_SKETCHES if ON_AIRFLOW3 else WITH_SKETCHES | FOR_AIRFLOW3
+NOT_RUN = set() if ON_AIRFLOW3 else {"events.md"}  # asset watchers need Airflow 3
 
 
 def blocks(language: str) -> list[Any]:
@@ -183,8 +181,12 @@ def blocks(language: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_the_documentation_s_python_runs(code: str, connection: Callable[..., str]) -> None:
+def test_the_documentation_s_python_runs(
+    code: str, connection: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """DAGs are built, hooks are used, functions are defined, and tests are called."""
+    (tmp_path / "functions.py").write_text("def thumbnail(event, context): ...\n")  # what its readers have
+    monkeypatch.chdir(tmp_path)
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         namespace: dict[str, Any] = {"__name__": "documentation"}
@@ -193,6 +195,15 @@ def test_the_documentation_s_python_runs(code: str, connection: Callable[..., st
             if name.startswith("test_"):
                 value(emulator)
     assert len(namespace) > 1
+
+
+@pytest.mark.parametrize("text", blocks("json"))
+def test_the_documentation_s_json_is_json_and_its_scenarios_are_some(text: str) -> None:
+    value = json.loads(text)
+
+    if "invocations" in value:
+        with FunctionComputeEmulator(scenario=value) as emulator:
+            assert emulator.faults
 
 
 @pytest.mark.parametrize("code", [block for block in blocks("bash") if "AIRFLOW_CONN_FC_DEFAULT=" in block.values[0]])
