@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef
@@ -14,7 +15,7 @@ from airflow_provider_fc.core.errors import (
     NotFoundError,
     ParameterError,
 )
-from airflow_provider_fc.core.flow import Context, Flow, call
+from airflow_provider_fc.core.flow import Context, Flow, Sleep, call
 from airflow_provider_fc.core.operations import GetInvocation, StopInvocation
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,30 @@ def stop(operation: StopInvocation, context: Context) -> Flow[str]:
             raise
         return NOT_FOUND
     return STOPPED
+
+
+LAG_SECONDS = 10.0
+"""A record becomes visible a few seconds after the submission; so long may one that was submitted be unknown."""
+
+_PAUSE = 2.0
+
+
+def stop_submitted(operation: StopInvocation, context: Context) -> Flow[str]:
+    """Stop one that has just been submitted: that it is unknown may mean that it cannot be seen yet.
+
+    :returns: one of :data:`STOP_RESULTS`.
+    """
+    give_up = context.now() + timedelta(seconds=LAG_SECONDS)
+    result = yield from stop(operation, context)
+    while result == NOT_FOUND and context.now() < give_up:
+        yield Sleep(_PAUSE)
+        result = yield from stop(operation, context)
+    return result
+
+
+def wait_for_records() -> Flow[None]:
+    """Let so much time pass that what was submitted before can be seen."""
+    yield Sleep(LAG_SECONDS)
 
 
 def stop_unfinished(operation: StopInvocation, context: Context) -> Flow[None]:

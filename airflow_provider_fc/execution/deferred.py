@@ -22,7 +22,7 @@ from airflow_provider_fc.core.errors import (
 )
 from airflow_provider_fc.core.operations import StopInvocation
 from airflow_provider_fc.core.outcome import Kind, Outcome
-from airflow_provider_fc.core.stopping import stop
+from airflow_provider_fc.core.stopping import stop_submitted
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.hooks import FunctionComputeAsyncHook
@@ -85,7 +85,7 @@ class DeferredWait:
         hook = await self._open_hook()
         try:
             result = await hook.client.run(
-                stop(StopInvocation.from_parameters(self._batch.function, invocation_id), hook.client.context)
+                stop_submitted(StopInvocation.from_parameters(self._batch.function, invocation_id), hook.client.context)
             )
         finally:
             await hook.__aexit__()

@@ -26,7 +26,7 @@ from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, Invocation
 from airflow_provider_fc.core.invoking import Started, TaskKey, look_up, start
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, StopInvocation
 from airflow_provider_fc.core.outcome import Failure, Kind, Outcome
-from airflow_provider_fc.core.stopping import stop
+from airflow_provider_fc.core.stopping import stop_submitted
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
@@ -116,7 +116,7 @@ class InvokeExecution:
             with hook_of(task) as hook:
                 operation = StopInvocation.from_parameters(function_of_task(task, hook), self._submitted)
                 limit = datetime.now(UTC) + timedelta(seconds=_KILL_SECONDS)
-                result = hook.client.run(stop(operation, hook.client.context.until(limit)))
+                result = hook.client.run(stop_submitted(operation, hook.client.context.until(limit)))
         except Exception as error:  # noqa: BLE001 - Airflow 2 calls this in a signal handler: an error would undo the kill
             task.log.warning("Invocation %s could not be stopped: %s", self._submitted, error)
             return

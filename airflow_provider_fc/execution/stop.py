@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_fc.core import parameters
+from airflow_provider_fc.core import parameters, stopping
 from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.errors import InvocationsLostError, ParameterError, WaitTimeoutError
 from airflow_provider_fc.core.outcome import Kind
@@ -34,18 +34,33 @@ def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> d
         # Checked before anything is stopped.
         poll_interval = parameters.interval("poll_interval", task.poll_interval)
         timeout = parameters.seconds("timeout", task.timeout)
-        results = hook.stop_invocations(
-            task.function_name,
-            _ids(task, hook),
-            service_name=task.service_name,
-            qualifier=task.qualifier,
-            max_concurrency=task.max_concurrency,
-        )
+        results = _stop(task, hook, _ids(task, hook))
+        if unseen := results["not_found"]:
+            task.log.info(
+                "%d are not known (yet), trying them again in %g s: records appear some time after a submission",
+                len(unseen),
+                stopping.LAG_SECONDS,
+            )
+            hook.client.run(stopping.wait_for_records())
+            again = _stop(task, hook, unseen)
+            results = {**{name: ids + again[name] for name, ids in results.items()}, "not_found": again["not_found"]}
         counts = ", ".join(f"{len(ids)} {result}" for result, ids in results.items())
         task.log.info("Function Compute was asked to stop %d invocations: %s", sum(map(len, results.values())), counts)
         if task.wait_for_completion:
             _wait(task, hook, results["stopped"], poll_interval, timeout)
     return results
+
+
+def _stop(
+    task: FunctionComputeStopInvocationsOperator, hook: FunctionComputeHook, ids: Sequence[str]
+) -> dict[str, list[str]]:
+    return hook.stop_invocations(
+        task.function_name,
+        ids,
+        service_name=task.service_name,
+        qualifier=task.qualifier,
+        max_concurrency=task.max_concurrency,
+    )
 
 
 def _ids(task: FunctionComputeStopInvocationsOperator, hook: FunctionComputeHook) -> Sequence[str]:

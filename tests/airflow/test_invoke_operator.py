@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import TaskInstance, fire
 
-from airflow_provider_fc.core import defaults, task_mode, wait
+from airflow_provider_fc.core import defaults, stopping, task_mode, wait
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -631,7 +631,10 @@ def test_killing_stops_nothing_when_nothing_was_started_or_it_is_not_wanted(
 
 
 @pytest.mark.parametrize("status", ["Succeeded", None])
-def test_killing_after_the_end_is_no_error(emulator: FunctionComputeEmulator, status: str | None) -> None:
+def test_killing_after_the_end_is_no_error(
+    emulator: FunctionComputeEmulator, status: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "LAG_SECONDS", 0.0)
     if status:
         emulator.add_invocations([{"function": "resize", "id": "mine", "statuses": [status]}])
     made = operator(invocation_id="mine")
@@ -641,6 +644,20 @@ def test_killing_after_the_end_is_no_error(emulator: FunctionComputeEmulator, st
     made.on_kill()
 
     assert [record.status for record in emulator.requests] == [412 if status else 404]
+
+
+def test_killing_right_after_the_submission_stops_what_cannot_be_seen_yet(
+    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "_PAUSE", 0.1)
+    emulator.add_invocations([{"function": "resize", "id": "mine", "statuses": ["Running"], "appears_after": 0.5}])
+    made = operator(invocation_id="mine")
+    made._execution = InvokeExecution(made)
+    made._execution._submitted = "mine"
+
+    made.on_kill()
+
+    assert emulator.state.status("resize", "mine") in ("Stopping", "Stopped")
 
 
 def test_the_trigger_stops_the_invocation_when_airflow_says_that_a_user_killed_the_task(

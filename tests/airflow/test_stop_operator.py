@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from running import TaskInstance
 
-from airflow_provider_fc.core import parameters, wait
+from airflow_provider_fc.core import parameters, stopping, wait
 from airflow_provider_fc.core.errors import AccessDeniedError, ParameterError, WaitTimeoutError
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.operators import FunctionComputeStopInvocationsOperator
@@ -20,6 +20,7 @@ from airflow_provider_fc.operators import FunctionComputeStopInvocationsOperator
 def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
     monkeypatch.setattr(wait, "SHORTEST", 0.0)
     monkeypatch.setattr(parameters, "SHORTEST_INTERVAL", 0.0)
+    monkeypatch.setattr(stopping, "LAG_SECONDS", 1.0)
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -49,6 +50,16 @@ def test_each_id_has_its_fate(emulator: FunctionComputeEmulator) -> None:
         "not_found": ["gone"],
     }
     assert emulator.state.status("resize", "other") == "Running"
+
+
+def test_what_was_just_submitted_and_cannot_be_seen_yet_is_stopped(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, live="Running")
+    emulator.add_invocations([{"function": "resize", "id": "late", "statuses": ["Running"], "appears_after": 0.5}])
+
+    results = stop(invocation_ids=["late", "gone", "live"], wait_for_completion=True, poll_interval=0.01)
+
+    assert results == {"stopped": ["live", "late"], "already_finished": [], "not_found": ["gone"]}
+    assert {emulator.state.status("resize", key) for key in ("late", "live")} == {"Stopped"}
 
 
 def test_a_prefix_stops_what_is_live_and_asks_nothing_of_the_rest(emulator: FunctionComputeEmulator) -> None:

@@ -11,7 +11,7 @@ from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.errors import AlreadyCompletedError, ApiError, NotFoundError, ParameterError
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.operations import StopInvocation
-from airflow_provider_fc.core.stopping import stop, stop_operations, stop_unfinished
+from airflow_provider_fc.core.stopping import LAG_SECONDS, stop, stop_operations, stop_submitted, stop_unfinished
 
 STOP = StopInvocation(function_ref("resize"), "job-1")
 
@@ -109,3 +109,20 @@ def test_whoever_stops_a_single_one_is_told_by_the_exception(answers: list[Any],
         talk.run(stop_unfinished(STOP, talk.context))
 
     assert caught.value.request_id == "request-1"
+
+
+NOT_VISIBLE = refusal(404, "AsyncTaskNotFound")
+
+
+def test_what_was_just_submitted_is_stopped_as_soon_as_it_can_be_seen() -> None:
+    talk = Conversation(answers=[NOT_VISIBLE, NOT_VISIBLE, HttpResponse(200)])
+
+    assert talk.run(stop_submitted(STOP, talk.context)) == "stopped"
+    assert talk.slept == [2.0, 2.0]
+
+
+def test_what_stays_unknown_is_given_up_in_time() -> None:
+    talk = Conversation(answers=[NOT_VISIBLE] * 20)
+
+    assert talk.run(stop_submitted(STOP, talk.context)) == "not_found"
+    assert sum(talk.slept) == LAG_SECONDS
