@@ -11,7 +11,7 @@ from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.batch import OnEmpty
 from airflow_provider_fc.core.bounded import OnOverflow
 from airflow_provider_fc.core.errors import ParameterError
-from airflow_provider_fc.core.operations import Order
+from airflow_provider_fc.core.operations import FILTERS
 
 Check = Callable[[str, Any], object]
 
@@ -24,14 +24,10 @@ def _one_of(kind: Any) -> Check:
 
 
 CHECKS: dict[str, Check] = {
-    "invocation_id_prefix": parameters.id_prefix,
+    **{name: check for name, (_, check) in FILTERS.items()},
     "invocation_id": parameters.invocation_id,
     "invocation_ids": partial(parameters.invocation_ids, may_be_empty=True),
-    "statuses": parameters.statuses,
     "success_statuses": partial(parameters.statuses, terminal=True),
-    "started_after": parameters.epoch_ms,
-    "started_before": parameters.epoch_ms,
-    "order": _one_of(Order),
     "on_missing": partial(parameters.choice, allowed=("fail", "ignore")),
     "on_empty": _one_of(OnEmpty),
     "on_overflow": _one_of(OnOverflow),

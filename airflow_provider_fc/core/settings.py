@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from airflow_provider_fc.core import parameters
@@ -19,7 +19,6 @@ from airflow_provider_fc.core.signing import Signature
 
 log = logging.getLogger(__name__)
 
-AuthType = Literal["access_key", "sts", "ram_role_arn", "ecs_ram_role", "oidc_role_arn", "credentials_uri", "default"]
 Console = Literal["china", "international"]
 
 _DEFAULTS: dict[str, Any] = {row.name: row.default for row in EXTRA_FIELDS}
@@ -29,7 +28,7 @@ _DEFAULTS: dict[str, Any] = {row.name: row.default for row in EXTRA_FIELDS}
 class Auth:
     """How to obtain credentials. Nothing of it is ever shown."""
 
-    auth_type: AuthType = "access_key"
+    auth_type: str = "access_key"
     access_key_id: str | None = field(default=None, repr=False)
     access_key_secret: str | None = field(default=None, repr=False)
     security_token: str | None = field(default=None, repr=False)
@@ -345,7 +344,7 @@ _NEAR = {_plain(text): row.name for row in _ROWS for text in (row.label, row.nam
 """The field that an author may mean by a name: authors also call it by its label."""
 
 
-def implied_auth_type(given: Sequence[str]) -> AuthType:
+def implied_auth_type(given: Sequence[str]) -> str:
     """Tell what the fields that are filled in mean, where no ``auth_type`` says it.
 
     Of those that use all of these fields it is the one that lacks the least.
@@ -361,7 +360,7 @@ def implied_auth_type(given: Sequence[str]) -> AuthType:
     }
     best = [kind for kind, count in lacking.items() if count == min(lacking.values())]
     if len(best) == 1:
-        return cast("AuthType", best[0])
+        return best[0]
     problem = f"may mean {' or '.join(best)}" if best else "do not belong to one auth_type"
     raise ParameterError(
         "extra.auth_type", f"is missing, and {_listed(given)} {problem}; give it, and leave out what is not meant"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.bounded import Bounds, Rows, collect
+from airflow_provider_fc.core.operations import FILTERS
 from airflow_provider_fc.execution.common import hook_of, push_link
 from airflow_provider_fc.execution.given import settle
 
@@ -35,12 +36,8 @@ def _collect(task: FunctionComputeListInvocationsOperator, hook: FunctionCompute
         task.function_name,
         service_name=task.service_name,
         qualifier=task.qualifier,
-        invocation_id_prefix=task.invocation_id_prefix,
-        statuses=task.statuses,
-        started_after=task.started_after,
-        started_before=task.started_before,
-        order=task.order,
         include_payload="payload" in fields,
         limit=bounds.most_needed,
+        **{name: getattr(task, name) for name in FILTERS if name in task.parameters},
     )
     return collect(items, fields, bounds)

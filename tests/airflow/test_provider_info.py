@@ -20,7 +20,8 @@ import pytest
 
 from airflow_provider_fc import __version__, connection_form
 from airflow_provider_fc.core.api import APIS
-from airflow_provider_fc.core.settings import Auth, AuthType, Console, Settings
+from airflow_provider_fc.core.connection_fields import AUTH_TYPES
+from airflow_provider_fc.core.settings import Auth, Console, Settings
 from airflow_provider_fc.core.signing import Signature
 from airflow_provider_fc.provider_info import get_provider_info
 
@@ -127,7 +128,7 @@ def test_the_form_offers_exactly_the_extras_that_the_settings_read() -> None:
 
 
 def test_the_form_offers_exactly_the_choices_that_the_settings_accept() -> None:
-    assert choices("auth_type") == list(get_args(AuthType))
+    assert choices("auth_type") == list(AUTH_TYPES)
     assert choices("console") == list(get_args(Console))
     assert choices("signature") == list(get_args(Signature))
     assert sorted(choices("api_version")) == sorted(APIS)
