@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datetime | None:
-    """When the first try since the last clear of a rescheduled sensor began; ``None`` in that try itself."""
+    """Tell when the first try since the last clear of a rescheduled sensor began; ``None`` in that try itself."""
     ti = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
         return ti.get_first_reschedule_date(context)
@@ -42,16 +42,16 @@ def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datet
 
 
 def before_execution_timeout(seconds: float) -> float:
-    """How long a deferred wait may last under ``execution_timeout``.
+    """Tell how long a deferred wait may last under ``execution_timeout``.
 
-    Airflow 2 ends the deferral itself at that moment, and then the task before any code of ours: the last look, its
+    Airflow 2 ends the deferral itself at that moment, and then the task before any code of ours: the last poll, its
     event and the resumed task have to fit in before. Airflow 3 does not count deferred time.
     """
     return seconds - min(60.0, seconds / 2) if AIRFLOW_2 else seconds
 
 
 def recall(context: Context, key: str) -> str | None:
-    """What :func:`note` has kept for this task, in whatever process. Airflow before 3.3 keeps nothing."""
+    """Read what :func:`note` has kept for this task, in whatever process. Airflow before 3.3 keeps nothing."""
     store = context.get("task_state_store")
     try:
         value = None if store is None else store.get(key)
@@ -155,7 +155,7 @@ def mask_secret(secret: str) -> None:
 
 
 async def amask_secret(secret: str) -> None:
-    """The same on an event loop, where Airflow 3 must not call its supervisor synchronously."""
+    """Do the same on an event loop, where Airflow 3 must not call its supervisor synchronously."""
     amask = getattr(masking, "amask_secret", None)
     if amask is None:  # before Airflow 3.3
         await asyncio.to_thread(mask_secret, secret)
@@ -164,7 +164,7 @@ async def amask_secret(secret: str) -> None:
 
 
 def mapped_arguments(task: BaseOperator) -> frozenset[str]:
-    """Names of the arguments that a mapped task has got from ``expand()`` or ``expand_kwargs()``.
+    """Name the arguments that a mapped task has got from ``expand()`` or ``expand_kwargs()``.
 
     ``__init_kwargs`` is Airflow's own record of what a task was made with (2.3 to 3.3 at least); of a mapped task it
     holds the arguments of all its instances, too, which its DAG knows.

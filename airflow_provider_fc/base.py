@@ -53,7 +53,7 @@ class FunctionComputeTask(_Base):
     """Where the button leads, as far as this process knows: ``None`` when an earlier one has pushed it."""
 
     written: Mapping[str, Any] | None = None
-    """The parameters as the author gave them, once Airflow has rendered; of mapped arguments what they came to."""
+    """The parameters as the author gave them, once Airflow has rendered; of mapped arguments their values."""
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:

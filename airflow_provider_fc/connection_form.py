@@ -8,12 +8,12 @@ from airflow_provider_fc.provider_info import get_provider_info
 
 
 def ui_field_behaviour() -> dict[str, Any]:
-    """What ``FunctionComputeHook.get_ui_field_behaviour`` returns."""
+    """Make what ``FunctionComputeHook.get_ui_field_behaviour`` returns."""
     return {name.replace("-", "_"): value for name, value in _connection_type()["ui-field-behaviour"].items()}
 
 
 def connection_form_widgets() -> dict[str, Any]:
-    """What ``FunctionComputeHook.get_connection_form_widgets`` returns; its libraries come with Airflow 2."""
+    """Make what ``FunctionComputeHook.get_connection_form_widgets`` returns; its libraries come with Airflow 2."""
     return {name: _widget(field) for name, field in _connection_type()["conn-fields"].items()}
 
 

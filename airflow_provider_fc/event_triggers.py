@@ -120,12 +120,12 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
                 yield event
 
     def shared_stream_key(self) -> Hashable:
-        """All watchers of a function share one listing (Airflow 3.3 and later)."""
+        """Let all watchers of a function share one listing (Airflow 3.3 and later)."""
         return (self.fc_conn_id, self.region_id, self.function_name, self.service_name, self.qualifier)
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[WatchedPage]:
-        """The listing that is shared, for ever; errors are logged and outlived."""
+        """Read the listing that is shared, for ever; errors are logged and tolerated."""
         one = cls(**kwargs)
         listing = _listings[one.shared_stream_key()] = _SharedListing(one, _sharing(one))
         async with aclosing(listing.pages()) as pages:
@@ -133,7 +133,7 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
                 yield page
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[WatchedPage]) -> AsyncIterator[TriggerEvent]:
-        """This watcher's events out of the shared listing."""
+        """Pick this watcher's events out of the shared listing."""
         _sharing(self).add(self)
         if listing := _listings.get(self.shared_stream_key()):
             listing.joined.set()
@@ -225,7 +225,7 @@ class _SharedListing:
         self.joined = asyncio.Event()
 
     async def pages(self) -> AsyncGenerator[WatchedPage]:
-        """Every page of every listing, for ever. Errors are logged and outlived: there is no task that could fail."""
+        """Read every page of every listing, for ever. Errors are logged and tolerated: no task could fail."""
         await load_execution()
 
         pace, spacing, progress = Pace(self._schedule(), random), Spacing(), Progress(_now)

@@ -146,7 +146,7 @@ class FunctionComputeHook(_ConnectionHook):
     # Airflow 2 looks for these two on this very class, not on its bases.
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Form fields for Airflow 2; Airflow 3 reads them from the provider's metadata."""
+        """Make the form fields for Airflow 2; Airflow 3 reads them from the provider's metadata."""
         return connection_form.connection_form_widgets()
 
     @classmethod
@@ -359,7 +359,7 @@ class FunctionComputeHook(_ConnectionHook):
 def _listing(
     context: Context, function_name: object, service_name: object, qualifier: object, limit: object, **filters: object
 ) -> tuple[Listing, int | None]:
-    """What both hooks list, and how many of it they show."""
+    """Make what both hooks list, and say how many of it they show."""
     most = whole_number("limit", limit, at_least=0, at_most=sys.maxsize)
     function = context.settings.function(function_name, service_name, qualifier)
     return Listing(ListInvocations.from_parameters(function, limit=most, **filters), context), most

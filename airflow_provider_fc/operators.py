@@ -121,7 +121,7 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
     :param qualifier: version or alias.
     :param wait_for_completion: wait for its end; a bad end fails the task.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two polls.
     :param timeout: seconds to wait. The invocation itself goes on; a retry watches it again.
     :param include_return_payload: put what the function returned into the result (a preview feature of FC).
     :param cancel_on_kill: stop the invocation when a user kills the task. A blocking task is also told to stop by
@@ -221,7 +221,7 @@ class FunctionComputeStopInvocationsOperator(FunctionComputeTask, BaseOperator):
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
     :param qualifier: version or alias.
     :param wait_for_completion: wait until what was stopped has ended.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two polls.
     :param timeout: seconds to wait for the end.
     :param max_concurrency: requests under way at the same time.
     :param fc_conn_id: connection of type ``alibaba_fc``.

@@ -193,7 +193,7 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
 
     @contextmanager
     def _outcome_policy(self) -> Iterator[None]:
-        """``soft_fail`` skips on a timeout only, ``never_fail`` on everything, in all modes and Airflow versions."""
+        """Skip for ``soft_fail`` on a timeout only, for ``never_fail`` on everything, in every mode and version."""
         try:
             yield
         except AirflowSkipException:

@@ -21,7 +21,7 @@ async def load_execution() -> ModuleType:
 class FunctionComputeInvocationsTrigger(BaseTrigger):
     """Waits for a batch of invocations and sends exactly one event. It only reads, and may run twice at once.
 
-    All arguments are JSON-native; an argument once shipped stays accepted, because deferred tasks outlive upgrades.
+    All arguments are JSON-native; an argument once shipped stays accepted, because deferred tasks survive upgrades.
 
     :param fc_conn_id: id of the connection; its secrets are read when the trigger runs.
     :param region_id: overrides the connection's region.
@@ -80,7 +80,7 @@ class FunctionComputeInvocationTrigger(FunctionComputeInvocationsTrigger):
         return path, {**kwargs, "cancel_on_kill": self.cancel_on_kill}
 
     async def on_kill(self) -> None:
-        """Called by Airflow 3.3 and later on a user's action only."""
+        """Stop it: Airflow 3.3 and later call this on a user's action only."""
         if self.cancel_on_kill:
             execution = await load_execution()
             await execution.DeferredWait(self).stop()

@@ -66,7 +66,7 @@ async def _fetch(provider: CredentialsProvider, rejected: Credentials | None) ->
 
 @asynccontextmanager
 async def _shared_session(settings: Settings) -> AsyncIterator[aiohttp.ClientSession]:
-    """One connection pool per event loop and settings; the last user closes it."""
+    """Share one connection pool per event loop and settings; the last user closes it."""
     pools = _pools.setdefault(asyncio.get_running_loop(), {})
     pool = pools.get(settings)
     if pool is None:
@@ -165,7 +165,7 @@ def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 def _proxy(url: str | None) -> tuple[URL | None, dict[str, str]]:
-    """The proxy and, apart from it, its password: aiohttp's errors quote the whole URL."""
+    """Give the proxy and, apart from it, its password: aiohttp's errors quote the whole URL."""
     proxy = None if url is None else URL(url)
     if proxy is None or proxy.user is None:
         return proxy, {}

@@ -28,17 +28,17 @@ class CredentialsProvider(Protocol):
     """Hands out one snapshot per request."""
 
     def cached(self, rejected: Credentials | None) -> Credentials | None:
-        """A usable snapshot if it is at hand; never blocks."""
+        """Give a usable snapshot if it is at hand; never blocks."""
 
     def get(self, rejected: Credentials | None) -> Credentials:
-        """A usable snapshot; may block to obtain one.
+        """Give a usable snapshot; may block to obtain one.
 
         :param rejected: a snapshot the server has refused.
         """
 
 
 def provider_for(settings: Settings) -> CredentialsProvider:
-    """The provider that the connection's ``auth_type`` asks for; makes no call of any kind.
+    """Make the provider that the connection's ``auth_type`` asks for; makes no call of any kind.
 
     Whatever has to be fetched is shared by all clients of this process that would fetch it in the same way.
     """
@@ -223,7 +223,7 @@ _all: WeakSet[RefreshingCredentials] = WeakSet()
 
 
 def _forget_other_threads() -> None:
-    """A fork copies locks that are held and fetches under way, but not the threads that would end them."""
+    """Begin anew after a fork: it copies taken locks and fetches under way, but not the threads that would end them."""
     global _sharing
     _sharing = threading.Lock()
     for each in _all:
@@ -238,7 +238,7 @@ def _same_keys(credentials: Credentials, other: Credentials | None) -> bool:
 
 
 def _raise_anew(error: FunctionComputeError) -> NoReturn:
-    """A copy for each caller, since raising changes an exception; without its cause, which may quote secrets."""
+    """Raise a copy for each caller, since raising changes an exception; without its cause, which may quote secrets."""
     copy = type(error).__new__(type(error), *error.args)
     copy.__dict__.update(error.__dict__)
     raise copy

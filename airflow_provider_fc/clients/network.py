@@ -26,7 +26,7 @@ USER_AGENT = f"airflow-provider-fc/{__version__}"
 
 
 def outgoing_headers(settings: Settings, request: HttpRequest) -> dict[str, str]:
-    """What was signed, and who we are.
+    """Give the headers that were signed, and say who we are.
 
     :raises SettingsError: a value no header can have; it is not shown, since only credentials come unchecked.
     """
@@ -95,7 +95,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
 
 
 def total_timeout(settings: Settings, timeout: float | None) -> float:
-    """Seconds that a whole exchange may take, so that an answer that drips in byte by byte ends too."""
+    """Give the seconds that a whole exchange may take, so that an answer that drips in byte by byte ends too."""
     longest = settings.connect_timeout + 2 * settings.read_timeout
     return longest if timeout is None else min(longest, timeout)
 
@@ -152,7 +152,7 @@ def transport_error(request: HttpRequest, error: Exception, *, advice: Mapping[s
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised for, outermost first.
+    """List the error and what it was raised for, outermost first.
 
     Not by ``__context__``, which also holds whatever the caller was handling; requests and urllib3 keep the cause among
     the arguments.

@@ -48,7 +48,7 @@ _CONNECT_SECONDS, _READ_SECONDS = 5.0, 10.0  # at most: a renewal must not hold 
 
 
 def source_for(settings: Settings, *, sts_endpoint: str | None = None) -> Fetch:
-    """How to obtain credentials for an ``auth_type`` that has to ask somebody.
+    """Choose how to obtain credentials for an ``auth_type`` that has to ask somebody.
 
     :param sts_endpoint: host or origin of STS; by default the region's.
     """
@@ -67,7 +67,7 @@ def source_for(settings: Settings, *, sts_endpoint: str | None = None) -> Fetch:
 
 
 def _sts_endpoint(settings: Settings) -> str:
-    """Page "Endpoints" of STS: one per region, another inside a VPC; the central one where no region is given."""
+    """Choose by page "Endpoints" of STS: one per region, another inside a VPC; the central one without a region."""
     if not settings.region_id:
         return "sts.aliyuncs.com"
     return f"sts{'-vpc' if settings.internal else ''}.{settings.region_id}.aliyuncs.com"
@@ -215,7 +215,7 @@ class _Place:
         return SettingsError(self._settings.conn_id, [f"{self.name}: {problem}"])
 
     def _failure(self, error: Exception) -> FunctionComputeError:
-        """What the library's error means; it tells a refusal from a fault by its text only."""
+        """Tell what the library's error means; it tells a refusal from a fault by its text only."""
         kind = type(error).__name__
         if isinstance(error, OSError) and error.filename:
             return self._unusable(f"{error.filename} cannot be read: {error.strerror}")
@@ -250,7 +250,7 @@ class _Place:
         return kind(self.name, status, code, self._redact(message)[:300], fields.get("RequestId"), hint=hint)
 
     def _redact(self, text: str) -> str:
-        """Take out our own secrets, and whatever looks like somebody's: servers quote what was signed."""
+        """Take out our own secrets, and whatever resembles somebody's: servers quote what was signed."""
         auth = self._settings.auth
         own = Credentials(auth.access_key_id or "", auth.access_key_secret or "", auth.security_token)
         return _LIKE_A_SECRET.sub("***", own.redact(text))
@@ -289,7 +289,7 @@ def _warn_of_plain_http(origin: str) -> None:
 
 
 class _FirstFound:
-    """Looks where Alibaba Cloud's own tools look, in their order, and stays with the place that had credentials.
+    """Asks where Alibaba Cloud's own tools do, in their order, and stays with the place that had credentials.
 
     The library's chain is not used: it loses the expiry, starts threads, and takes another identity when one cannot be
     had for a moment.
@@ -317,7 +317,7 @@ class _FirstFound:
             try:
                 credentials = place()
             except FunctionComputeError as error:
-                # Off an instance the metadata cannot be reached, which is no reason to stop looking.
+                # Off an instance the metadata cannot be reached, which is no reason to give up.
                 if (error.transient or isinstance(error, CertificateError)) and place is not self._metadata:
                     raise
                 failures.append(error)
@@ -422,7 +422,7 @@ _fetching = threading.local()
 
 
 def _import_library(auth_type: str) -> tuple[Any, Any]:
-    """Its providers and its ``HttpOptions``; 0.6 s of CPU the first time, which is why it happens here.
+    """Give its providers and its ``HttpOptions``; 0.6 s of CPU the first time, which is why it happens here.
 
     :raises SettingsError: the extra is not installed.
     """
@@ -448,8 +448,9 @@ def _said_elsewhere(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing that this thread does meanwhile is logged by the library or urllib3: they write URLs and answers, keys
-    included. What is worth knowing of it ends up in our errors.
+    """Keep the library and urllib3 from logging what this thread does: they write URLs and answers, keys included.
+
+    What is worth knowing of it ends up in our errors.
     """
     _fetching.silent = True
     try:

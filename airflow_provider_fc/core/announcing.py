@@ -13,7 +13,7 @@ import msgspec
 
 from airflow_provider_fc.core import defaults
 from airflow_provider_fc.core.batch import Batch, Tally, digest, live_statuses
-from airflow_provider_fc.core.flow import Context, Flow, Walk
+from airflow_provider_fc.core.flow import Context, Flow, Pages
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.limits import RECORD_RETENTION
 from airflow_provider_fc.core.operations import ListInvocations, Page
@@ -98,7 +98,7 @@ class AnnouncedIds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return AnnouncedIds({key: self.dated[key] for key in self.dated.keys() - surplus}, self.undated, floor)
 
     def _surplus(self, now: int, unannounced: int | None) -> set[str]:
-        """None of the last hour's, where what ended together may still come to light one by one."""
+        """Take none of the last hour's, where what ended together may still come to light one by one."""
         newest = now - _span(KEPT_AT_LEAST)
         if unannounced is not None:
             newest = min(newest, unannounced - 1)
@@ -133,7 +133,7 @@ class WatchedListing:
 
     def __init__(self, operation: ListInvocations, context: Context) -> None:
         self._prefix = operation.prefix or ""
-        self._pages = Walk(operation, context)
+        self._pages = Pages(operation, context)
 
     @property
     def done(self) -> bool:

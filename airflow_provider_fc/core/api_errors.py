@@ -153,7 +153,7 @@ def _advice(kind: type[ApiError], status: int, code: str, *, same_text: bool) ->
 
 
 def _body(body: bytes) -> _ErrorBody:
-    """All known spellings; a proxy's HTML page reads as an empty error."""
+    """Read all known spellings; a proxy's HTML page reads as an empty error."""
     try:
         fields = msgspec.json.decode(body.decode("utf-8", "replace"))
     except (msgspec.DecodeError, RecursionError):
@@ -177,7 +177,7 @@ def _clocks(server: datetime | None, now: datetime) -> str:
 
 
 def _retry_after(response: HttpResponse, now: datetime) -> float | None:
-    """Seconds to wait: ``Retry-After`` (seconds or a date) or ``x-acs-retry-after`` (ms, tea_openapi), capped."""
+    """Read the seconds to wait: ``Retry-After`` (seconds or a date) or ``x-acs-retry-after`` (ms, tea_openapi)."""
     text = response.headers.get("retry-after", "")
     milliseconds = response.headers.get("x-acs-retry-after", "")
     if text.isdecimal():

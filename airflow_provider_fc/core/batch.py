@@ -142,7 +142,7 @@ class Batch:
         return tuple(filter(self.is_failure, TERMINAL_STATUSES))
 
     def exceeds(self, failed: int) -> bool:
-        """Whether so many failures are more than allowed."""
+        """Tell whether so many failures are more than allowed."""
         return self.max_failed is not None and failed > self.max_failed
 
     def __str__(self) -> str:
@@ -224,7 +224,7 @@ class Tally:
 
 
 def live_statuses(summary: Summary) -> list[str]:
-    """The statuses in it that are not final, unknown words included."""
+    """List the statuses in it that are not final, unknown words included."""
     return [status for status in summary.by_status if not is_terminal(status)]
 
 
@@ -265,7 +265,7 @@ def nothing_expected(batch: Batch) -> Outcome:
 
 
 def judge(batch: Batch, summary: Summary, began_at: datetime, now: datetime) -> Outcome:
-    """The verdict on a complete, settled listing.
+    """Give the verdict on a complete, settled listing.
 
     :param began_at: when the wait began.
     """
@@ -284,7 +284,7 @@ _COUNTED = "give expected_count or invocation_ids, or started_after where older 
 
 
 def _maybe_expired(batch: Batch, summary: Summary, began_at: datetime, now: datetime) -> str | None:
-    """Why records of the batch may be gone already; of those that were counted a missing one would be noticed."""
+    """Tell why records of the batch may be gone already; of those that were counted a missing one would be noticed."""
     if batch.ids or batch.expected_count:
         return None
     days = (now - began_at).total_seconds() / 86_400
@@ -299,7 +299,7 @@ def _maybe_expired(batch: Batch, summary: Summary, began_at: datetime, now: date
 
 
 def failure_text(batch: Batch, summary: Summary, failed: int) -> str:
-    """Counts per status and the first failures with error message and request id."""
+    """Write the counts per status and the first failures with error message and request id."""
     head = f"{failed} of {summary.total} {batch} ended badly (max_failed={batch.max_failed}): "
     listed = "".join(f"\n  - {failure}" for failure in summary.failed)
     more = f"\n  ... and {failed - len(summary.failed)} more" if failed > len(summary.failed) else ""

@@ -174,7 +174,7 @@ def _invocation(usual: _Usual) -> Invocation:
 
 @lru_cache
 def _function_of(name_or_arn: str | None) -> str | None:
-    """``acs:fc:{region}:{account}:functions/{name}`` -> name; one that came from FC 2.0 has a ``$``, or ``%24``."""
+    """Take the name out of ``acs:fc:{region}:{account}:functions/{name}``; one from FC 2.0 has a ``$``, or ``%24``."""
     found = _FUNCTION_IN_ARN.search(name_or_arn or "")
     return unquote(found[1] if found else name_or_arn or "") or None
 
@@ -183,7 +183,7 @@ _FUNCTION_IN_ARN = re.compile(r"(?:^|[:/])functions/([^/]*)")
 
 
 def _milliseconds(time: int) -> int | None:
-    """A time below :data:`FIRST_MS`: 0 means "not yet", anything else is in seconds."""
+    """Read a time below :data:`FIRST_MS`: 0 means "not yet", anything else is in seconds."""
     if time:
         _warn_once("Function Compute sends times in seconds; they are read as such")
     return time * 1000 or None
@@ -220,7 +220,7 @@ def _first(item: dict[str, Any], keys: list[str]) -> Any:
 
 
 def _read(name: str, form: Callable[[Any], T], value: Any) -> T | None:
-    """The value in its usual form; ``None`` where there is none, or where it cannot be read."""
+    """Give the value in its usual form; ``None`` where there is none, or where it cannot be read."""
     if value is None:
         return None
     try:
@@ -231,7 +231,7 @@ def _read(name: str, form: Callable[[Any], T], value: Any) -> T | None:
 
 
 def _text(value: Any) -> str:
-    """Text as it is; JSON in the place of its text."""
+    """Give text as it is; JSON in the place of its text."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
@@ -244,7 +244,7 @@ def _number(value: Any) -> int | None:
 
 
 def _time(value: Any) -> int:
-    """A number, digits as text, or ISO 8601 (UTC where it names no zone).
+    """Read a number, digits as text, or ISO 8601 (UTC where it names no zone).
 
     Before 1970, such as the zero time of the Go language, means "not yet" like 0.
     """

@@ -11,7 +11,7 @@
     │   └── CertificateError     the server's certificate is not accepted; a wait that was answered before goes on
     ├── ProtocolError            an answer that is not Function Compute's
     │   ├── MalformedBodyError   not JSON, or a field of the wrong type                              (transient)
-    │   └── PagingError          the page walk cannot go on: token repeated or refused               (transient)
+    │   └── PagingError          the pages cannot go on: token     repeated or refused               (transient)
     ├── ApiError                 Function Compute answered with an error; carries status, code, message, request id
     │   ├── AccessDeniedError    401, 403, and signature or token codes
     │   ├── NotFoundError        404, ...NotFound and ...NotExist
@@ -107,9 +107,9 @@ class MalformedBodyError(ProtocolError):
 
 
 class PagingError(ProtocolError):
-    """The walk over pages cannot go on: the server repeated a page token, or refused one it had issued.
+    """The listing cannot go on: the server repeated a page token, or refused one it had issued.
 
-    A wait starts a new walk; :meth:`FunctionComputeHook.list_invocations` gives up, since it cannot take back what it
+    A wait starts a new listing; :meth:`FunctionComputeHook.list_invocations` gives up: it cannot take back what it
     has already yielded.
     """
 
@@ -228,7 +228,7 @@ class TriggerError(WaitError):
 
 
 def _bare(kind: type[FunctionComputeError], *args: object) -> FunctionComputeError:
-    """An error with its text and without its attributes."""
+    """Make an error with its text and without its attributes."""
     error = kind.__new__(kind)
     Exception.__init__(error, *args)
     return error
@@ -238,13 +238,13 @@ _CARRIED = ("operation", "status", "code", "message", "request_id")
 
 
 def to_fields(error: FunctionComputeError) -> dict[str, Any]:
-    """A JSON-native image of an error, for the way from the triggerer to the worker."""
+    """Make a JSON-native image of an error, for the way from the triggerer to the worker."""
     carried = {name: getattr(error, name) for name in _CARRIED} if isinstance(error, ApiError) else {}
     return {"class": type(error).__name__, "text": str(error), **carried}
 
 
 def from_fields(fields: Mapping[str, Any]) -> FunctionComputeError:
-    """The error that :func:`to_fields` described, with its own type; an unknown type becomes :class:`TriggerError`."""
+    """Rebuild the error that :func:`to_fields` described, with its type; an unknown one is a :class:`TriggerError`."""
     kind = globals().get(str(fields.get("class")))
     if not (isinstance(kind, type) and issubclass(kind, FunctionComputeError)):
         kind = TriggerError

@@ -166,7 +166,7 @@ def call(operation: Operation[T], context: Context) -> Flow[T]:
 
 
 def _throttled(error: FunctionComputeError) -> bool:
-    """Whether the server turned the request away unread; after any other transient error it may have acted on it."""
+    """Tell whether the server turned the request away unread; after another transient error it may have acted on it."""
     return isinstance(error, UnavailableError) and (error.status == 429 or (error.code or "").startswith("Throttling"))
 
 
@@ -192,7 +192,7 @@ def _attempt(operation: Operation[T], context: Context, credentials: Credentials
 
 
 def backoff(attempt: int, error: FunctionComputeError, random: Callable[[], float]) -> float:
-    """Seconds to wait after a failed attempt: exponential with full jitter, on top of what the server asked for."""
+    """Give the seconds to wait after a failed attempt: exponential, full jitter, on top of what the server wished."""
     wished = error.retry_after if isinstance(error, UnavailableError) else None
     if wished:
         return wished + random() * min(wished, _SPREAD)  # those who were asked to wait do not come back together
@@ -203,11 +203,11 @@ def backoff(attempt: int, error: FunctionComputeError, random: Callable[[], floa
 _MOST_IDLE_PAGES = 10_000
 
 
-class Walk:
+class Pages:
     """The pages of one listing, first to last, one in memory at a time.
 
     It goes on while there is a token, over short and empty pages, and refuses a token it has seen before, and a server
-    that makes up new ones for ever: a walk that does not end is worse than one that fails.
+    that makes up new ones for ever: a listing that does not end is worse than one that fails.
     """
 
     def __init__(self, operation: ListInvocations, context: Context) -> None:
@@ -257,7 +257,7 @@ REMEMBERED_IDS = 1000
 
 
 class RecentIds:
-    """Remembers the last ids seen, so that an item which moved to the next page during a walk is not shown twice.
+    """Remembers the last ids seen, so that an item which moved to the next page meanwhile is not shown twice.
 
     :param size: at least so many; never twice as many.
     """

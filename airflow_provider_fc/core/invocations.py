@@ -105,7 +105,7 @@ def _datetime(milliseconds: int | None) -> pendulum.DateTime | None:
 
 
 def iso8601(milliseconds: int | None) -> str | None:
-    """Epoch ms to ISO 8601 in UTC with three decimals, for example ``2026-11-22T08:30:00.250Z``."""
+    """Write epoch ms as ISO 8601 in UTC with three decimals, for example ``2026-11-22T08:30:00.250Z``."""
     moment = _datetime(milliseconds)
     return None if moment is None else moment.format("YYYY-MM-DDTHH:mm:ss.SSS[Z]")
 

@@ -117,7 +117,7 @@ def start(
 
 
 def _attach(operation: Invoke, conflict: AlreadyExistsError, context: Context, *, watched: bool) -> Flow[Started]:
-    """What an earlier try has submitted under this id.
+    """Find what an earlier try has submitted under this id.
 
     :raises AlreadyExistsError: there is no such record, and the conflict does not say that the id is in use.
     """

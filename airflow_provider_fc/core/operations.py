@@ -68,7 +68,7 @@ class ListInvocations:
     :param started_before: epoch ms, inclusive; an invocation without a start time passes.
     :param order: by start time; always sent by the callers that depend on it, since the default is not documented.
     :param page_size: 1 to 100.
-    :param token: of the page before; all else must stay the same during a walk.
+    :param token: of the page before; all else must stay the same while the pages are read.
     """
 
     function: FunctionRef
@@ -130,7 +130,7 @@ class ListInvocations:
         """Whether the server cannot filter the statuses, so that a page of its may hold none of those wanted."""
         return len(self.statuses) > 1 and (self.order is not None or not all(map(is_terminal, self.statuses)))
 
-    def walks(self) -> list[ListInvocations]:
+    def listings(self) -> list[ListInvocations]:
         """Split it into listings that follow each other.
 
         Final statuses never change, so that each can have a listing that the server filters. As soon as one of several
@@ -221,7 +221,7 @@ class StopInvocation:
         return HttpRequest("PUT", origin, path, self.function.query, _ACCEPT)
 
     def read(self, response: HttpResponse) -> None:
-        """Nothing is documented in the answer; 200, 204 and ``{}`` all occur."""
+        """Read nothing: nothing is documented in the answer; 200, 204 and ``{}`` all occur."""
 
 
 @dataclass(frozen=True, slots=True)

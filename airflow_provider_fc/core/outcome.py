@@ -76,7 +76,7 @@ class Summary:
         return sum(self.by_status.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """The shape that the sensor returns."""
+        """Give the shape that the sensor returns."""
         return {
             "total": self.total,
             "by_status": dict(self.by_status),
@@ -90,7 +90,7 @@ class Summary:
 
 
 def counts_text(by_status: Mapping[str, int]) -> str:
-    """``Failed 2, Succeeded 98``"""
+    """Write ``Failed 2, Succeeded 98``."""
     return ", ".join(f"{status} {count}" for status, count in sorted(by_status.items()))
 
 

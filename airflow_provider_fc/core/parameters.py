@@ -45,7 +45,7 @@ _RENDERED_NOTHING = "is what a template renders when it finds nothing"
 
 
 def is_absent(value: object) -> bool:
-    """``None``, or what a template makes of it."""
+    """Tell whether it is ``None``, or what a template makes of it."""
     return value is None or (isinstance(value, str) and value.strip() in ("", "None"))
 
 
@@ -90,7 +90,7 @@ def refuse_template(name: str, value: object) -> None:
 
 
 def id_prefix(name: str, value: object) -> str | None:
-    """An id prefix in FC's alphabet, or ``None`` when not given. An empty one is refused: it would match everything."""
+    """Read an id prefix in FC's alphabet; ``None`` when not given. An empty one would match everything: refused."""
     if value is None:
         return None
     if is_absent(value):
@@ -177,7 +177,7 @@ def _items(name: str, value: object) -> Iterable[object]:
 
 
 def refuse_python_text(name: str, value: object) -> None:
-    """A template makes text of whatever it renders, and of a dict text that no JSON reader takes.
+    """Refuse text that a template has made of a dict: no JSON reader takes it.
 
     :raises ParameterError: ``value`` is the text of a Python dict or list, and no JSON.
     """
@@ -337,7 +337,7 @@ def statuses(name: str, value: object, *, terminal: bool = False) -> tuple[str, 
 
 
 def fields(name: str, value: object) -> tuple[str, ...]:
-    """Names of :data:`FIELDS`."""
+    """Read names of :data:`FIELDS`."""
     names = _words(name, value)
     if not names:
         raise ParameterError(name, f"is empty; give some of {', '.join(FIELDS)}")

@@ -182,7 +182,7 @@ _CHOICE_ALIASES = {"AK": "access_key"}
 
 
 def _proxy(name: str, text: str) -> str:
-    """A proxy's URL. What is wrong with it is said without showing it: it may hold a password."""
+    """Read a proxy's URL. What is wrong with it is said without showing it: it may hold a password."""
     try:
         parts = urlsplit(text if "://" in text else f"//{text}")
         usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -202,7 +202,7 @@ def _boolean(name: str, text: str) -> bool:
 
 
 def _verify(name: str, text: str) -> bool | str:
-    """A boolean, or the path of a CA bundle."""
+    """Read a boolean, or the path of a CA bundle."""
     word = _BOOLEANS.get(text.lower(), text.lower())
     return _boolean(name, word) if word in ("true", "false") else text
 
@@ -310,7 +310,7 @@ def _shown(name: str) -> str:
 
 
 def _spellings(row: Field, conn_type: str) -> list[str]:
-    """The names under which a field is read; the first that has a value counts."""
+    """List the names under which a field is read; the first that has a value counts."""
     # Airflow's forms used to store the fields of a type in extra with such a prefix.
     prefixed = [] if row in STANDARD_FIELDS else [f"extra.extra__{conn_type}__{row.name}"]
     return [_shown(row.name), *prefixed, *(f"extra.{alias}" for alias in row.aliases)]

@@ -78,7 +78,7 @@ class Pace:
         return FIRST_SLEEP + self._random() * min(self.schedule.poll_interval, FIRST_SLEEP_SPREAD)
 
     def next(self) -> float:
-        """The interval with 10 % jitter, grown where that is wanted, never less than the server asked for."""
+        """Give the interval with 10 % jitter, grown where that is wanted, never less than the server asked for."""
         interval = self.schedule.poll_interval
         if self.schedule.exponential_backoff:
             interval *= 2.0 ** min(self._polls, 16)
@@ -86,7 +86,7 @@ class Pace:
         return self._no_sooner(self._stretched(interval) * (0.9 + 0.2 * self._random()))
 
     def slowed(self, interval: float) -> float:
-        """An interval of somebody else's, as long as the server's state wants it."""
+        """Stretch an interval of somebody else's, as long as the server's state wants it."""
         return self._no_sooner(self._stretched(interval))
 
     def _stretched(self, interval: float) -> float:
@@ -197,7 +197,7 @@ class Wait:
     def _tolerant(self, poll: Flow[Outcome], *, denied_ends: bool = False) -> Flow[Outcome | None]:
         """Poll; transient errors are noted and tolerated.
 
-        :param denied_ends: refused keys end the flow even under ``silent_fail``: whoever runs it looks for new ones.
+        :param denied_ends: refused keys end the flow even under ``silent_fail``: the caller reads the connection again.
         """
         try:
             outcome = yield from poll

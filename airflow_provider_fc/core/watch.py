@@ -24,7 +24,7 @@ from os.path import commonprefix
 
 from airflow_provider_fc.core.batch import Batch, Tally, failed_count, judge, unfinished
 from airflow_provider_fc.core.errors import ApiError, NotFoundError
-from airflow_provider_fc.core.flow import Context, Flow, Sleep, Walk, call
+from airflow_provider_fc.core.flow import Context, Flow, Pages, Sleep, call
 from airflow_provider_fc.core.invocations import STATUSES, Invocation
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE, RECORDS_ARE_KEPT
 from airflow_provider_fc.core.operations import GetInvocation, ListInvocations, Order, Page
@@ -111,7 +111,7 @@ class BatchListing:
     def __init__(self, batch: Batch, order: Order, context: Context, memory: Memory) -> None:
         self._batch = batch
         self._memory = memory
-        self._pages = Walk(ListInvocations(batch.function, prefix=server_prefix(batch), order=order), context)
+        self._pages = Pages(ListInvocations(batch.function, prefix=server_prefix(batch), order=order), context)
         self.tally = Tally(batch)
         self.present: set[str] = set()
         self.server_time: int | None = None
@@ -144,7 +144,7 @@ class BatchListing:
 
 
 def server_prefix(batch: Batch) -> str | None:
-    """What the server can narrow a listing down to."""
+    """Tell what the server can narrow a listing down to."""
     return batch.prefix or commonprefix(batch.ids) or None  # noqa: RUF071 - characters are what is meant
 
 
@@ -158,7 +158,7 @@ class Spacing:
     due: datetime | None = None
 
     def left(self, now: datetime) -> float:
-        """Seconds until then, or 0."""
+        """Give the seconds until then, or 0."""
         return 0.0 if self.due is None else max((self.due - now).total_seconds(), 0.0)
 
     def note(self, pages: int, now: datetime) -> None:
@@ -256,7 +256,7 @@ class Watch(ABC):
     # The cheap questions
 
     def _get(self, invocation_id: str, context: Context) -> Flow[Invocation | None]:
-        """Look one up; ``None`` when there is no such record."""
+        """Get one; ``None`` when there is no such record."""
         try:
             item = yield from call(GetInvocation(self.batch.function, invocation_id), context)
         except NotFoundError as error:
@@ -268,7 +268,7 @@ class Watch(ABC):
         return item
 
     def _find_known_live(self, context: Context) -> Flow[Invocation | None]:
-        """Look up the invocation that was live at the last poll."""
+        """Get the invocation that was live at the last poll."""
         if self.live_id is None or not self.batch.names(self.live_id):
             return None  # another process may have noted it before the parameters were changed
         item = yield from self._get(self.live_id, context)
@@ -477,7 +477,7 @@ class IdsWatch(Watch):
         return [invocation_id for invocation_id in self.batch.ids if invocation_id not in self._ended]
 
     def _read(self, context: Context, *, stop_at_live: bool) -> Flow[None]:
-        """Look up every id that has not ended: in bulk as far as a listing helps, then one by one."""
+        """Find every id that has not ended: in bulk as far as a listing helps, then one by one."""
         self._live.clear()
         if len(self._open) > FEW:
             yield from self._read_listing(context, stop_at_live=stop_at_live)
@@ -498,7 +498,7 @@ class IdsWatch(Watch):
             self._spacing.note(listing.pages, context.now())
 
     def _get_each(self, ids: list[str], context: Context, *, stop_at_live: bool) -> Flow[None]:
-        """Look them up one by one; one that is missing shows the batch unfinished as well as one that is live."""
+        """Get them one by one; one that is missing shows the batch unfinished as well as one that is live."""
         for invocation_id in ids:
             item = yield from self._get(invocation_id, context)
             if stop_at_live and (item is None or not item.is_terminal):

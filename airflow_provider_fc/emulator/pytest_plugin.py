@@ -13,7 +13,7 @@ from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
 @pytest.fixture
 def function_compute_options() -> dict[str, Any]:
-    """What ``function_compute_emulator`` is made with; override it, for example to name ``functions``."""
+    """Say what ``function_compute_emulator`` is made with; override it, for example to name ``functions``."""
     return {}
 
 
@@ -21,7 +21,7 @@ def function_compute_options() -> dict[str, Any]:
 def function_compute_emulator(
     function_compute_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FunctionComputeEmulator]:
-    """A fresh local Function Compute, to which the connection ``fc_default`` leads."""
+    """Start a fresh local Function Compute, to which the connection ``fc_default`` leads."""
     with FunctionComputeEmulator(**function_compute_options) as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_FC_DEFAULT", json.dumps(emulator.connection))
         yield emulator

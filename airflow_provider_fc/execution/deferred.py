@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import asgiref.sync  # noqa: F401 - Airflow's look-up of connections needs it, and must not import it on the loop
+import asgiref.sync  # noqa: F401 - Airflow's reading of connections needs it, and must not import it on the loop
 from airflow.providers.common.compat import connection  # noqa: F401 - the same
 
 from airflow_provider_fc.clients import aio  # noqa: F401 - the hook imports it when it is first used
@@ -41,11 +41,11 @@ _NOT_IN_THE_TRIGGERER = (
 )
 
 _LAST_READ_SECONDS = 5.0
-"""How long the connection may be looked at for new keys even if the deadline is nearer, or has passed."""
+"""How long the connection may be read for new keys even if the deadline is nearer, or has passed."""
 
 
 class _TimeIsUp(Exception):
-    """The deadline has passed before anything could be looked at."""
+    """The deadline has passed before anything could be asked."""
 
 
 class DeferredWait:
@@ -140,7 +140,7 @@ class DeferredWait:
                 hook = FunctionComputeAsyncHook(self._trigger.fc_conn_id, self._trigger.region_id, reread=reread)
                 return await hook.__aenter__()
             except Exception as error:
-                # The task has read it before; a secrets backend that fails for a moment looks like a missing one.
+                # The task has read it before; a secrets backend that fails for a moment is reported like a missing one.
                 missing = isinstance(error, ConnectionNotFoundError)
                 misses += missing
                 permanent = isinstance(error, FunctionComputeError) and not missing

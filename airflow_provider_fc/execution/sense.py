@@ -122,7 +122,9 @@ class SensorExecution:
                 return self._poll(hook, self._wait, context)
             except AccessDeniedError as error:
                 refused = error
-        self.sensor.log.info("The keys of connection %r were refused; looking for new ones", self.sensor.fc_conn_id)
+        self.sensor.log.info(
+            "The keys of connection %r were refused; the connection is read again", self.sensor.fc_conn_id
+        )
         return self._poll_with_current_keys(context, refused)
 
     def _poll(self, hook: FunctionComputeHook, wait: Wait, context: Context) -> Outcome | None:

@@ -26,7 +26,7 @@ _FIRST_PAUSE = 2.0
 
 
 def deferred_seconds(timeout: float, execution_timeout: timedelta | None) -> float:
-    """How long a deferred wait may last: ``timeout``, or ``execution_timeout`` if that is shorter."""
+    """Tell how long a deferred wait may last: ``timeout``, or ``execution_timeout`` if that is shorter."""
     if execution_timeout is None:
         return timeout
     return min(timeout, before_execution_timeout(execution_timeout.total_seconds()))
@@ -88,4 +88,4 @@ def wait_here(task: ConnectedTask, wait: Wait) -> Outcome:
                 return hook.client.run(wait.run(hook.client.context, first_pause=pause))
             except AccessDeniedError as error:
                 refused = hook.settings.auth, error
-        log.info("The keys of connection %r were refused; looking for new ones", task.fc_conn_id)
+        log.info("The keys of connection %r were refused; the connection is read again", task.fc_conn_id)

@@ -283,7 +283,7 @@ def test_a_listing_is_walked_page_by_page_as_it_is_asked_for(emulator):
 def test_a_listing_is_walked_page_by_page_on_a_loop_too(emulator):
     operation = ListInvocations(function_ref("resize"), page_size=10)
 
-    async def walk() -> list[str]:
+    async def ids() -> list[str]:
         async with AsyncClient(settings_of(emulator)) as client:
             pages = client.pages(Listing(operation, client.context))
             items = await anext(pages)
@@ -292,7 +292,7 @@ def test_a_listing_is_walked_page_by_page_on_a_loop_too(emulator):
                 items += page
             return [item.invocation_id for item in items]
 
-    assert len(set(asyncio.run(walk()))) == 25
+    assert len(set(asyncio.run(ids()))) == 25
     assert len(emulator.requests) == 3
 
 

@@ -302,13 +302,13 @@ def test_fifty_clients_list_at_once_through_one_pool(gate):
         fields = {name: emulator.connection[name] for name in ("host", "login", "password", "extra")}
         settings = Settings.from_connection("fc", **fields)
 
-        async def walk() -> list[str]:
+        async def ids() -> list[str]:
             async with AsyncClient(settings) as client:
                 page = await client.run(call(ListInvocations(function_ref("resize")), client.context))
                 return [item.invocation_id for item in page.items]
 
         async def scenario() -> list[list[str]]:
-            return await asyncio.gather(*(walk() for _ in range(50)))
+            return await asyncio.gather(*(ids() for _ in range(50)))
 
         assert [sorted(ids) for ids in asyncio.run(scenario())] == [["job-000", "job-001", "job-002"]] * 50
         assert len(emulator.requests) == 50

@@ -1,4 +1,4 @@
-"""The conversation of one call, and the walk over pages, step by step."""
+"""The conversation of one call, and the pages of a listing, step by step."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from airflow_provider_fc.core.flow import (
     Context,
     Flow,
     GetCredentials,
+    Pages,
     RecentIds,
     Send,
     Sleep,
     Step,
-    Walk,
     backoff,
     call,
     drive,
@@ -436,7 +436,7 @@ def test_the_last_error_is_raised_when_time_is_up_and_not_a_new_one(talk: Conver
         talk.run(call(GET, limited(talk, 5)))
 
 
-# The walk over pages
+# The pages of a listing
 
 
 def page(number: int, token: str | None, size: int = 1) -> HttpResponse:
@@ -444,9 +444,9 @@ def page(number: int, token: str | None, size: int = 1) -> HttpResponse:
     return json_answer({"tasks": tasks, **({} if token is None else {"nextToken": token})})
 
 
-def walk(talk: Conversation, operation: ListInvocations | None = None) -> list[Page]:
+def read_all(talk: Conversation, operation: ListInvocations | None = None) -> list[Page]:
     pages, context = [], talk.context
-    whole = Walk(operation or ListInvocations(FC_3), context)
+    whole = Pages(operation or ListInvocations(FC_3), context)
     while not whole.done:
         pages.append(talk.run(whole.next_page()))
         assert whole.pages == len(pages)
@@ -461,7 +461,7 @@ def tokens_sent(talk: Conversation) -> list[str | None]:
 def test_a_walk_ends_where_there_is_no_token(talk: Conversation, last: str | None) -> None:
     talk.answers = [page(1, "A"), page(2, "B"), page(3, last)]
 
-    pages = walk(talk)
+    pages = read_all(talk)
 
     assert [item.invocation_id for one in pages for item in one.items] == ["job-1-0", "job-2-0", "job-3-0"]
     assert tokens_sent(talk) == [None, "A", "B"]
@@ -474,14 +474,14 @@ def test_a_short_or_empty_page_with_a_token_is_not_the_last(talk: Conversation, 
         for number, size in enumerate(sizes, start=1)
     ]
 
-    assert [len(one.items) for one in walk(talk)] == sizes
+    assert [len(one.items) for one in read_all(talk)] == sizes
 
 
 @pytest.mark.parametrize("envelope", [{}, {"tasks": None}, {"tasks": [], "nextToken": ""}], ids=str)
 def test_no_list_at_all_is_a_page_without_items(talk: Conversation, envelope: dict[str, Any]) -> None:
     talk.answers = [json_answer(envelope)]
 
-    assert [one.items for one in walk(talk)] == [[]]
+    assert [one.items for one in read_all(talk)] == [[]]
 
 
 @pytest.mark.parametrize(
@@ -492,7 +492,7 @@ def test_a_token_seen_before_ends_the_walk_with_an_error(talk: Conversation, tok
     talk.answers = [page(number, token) for number, token in enumerate(tokens * 10)]
 
     with pytest.raises(PagingError, match=f"page {read} .* already read"):
-        walk(talk)
+        read_all(talk)
 
     assert len(talk.sent) == read
 
@@ -500,7 +500,7 @@ def test_a_token_seen_before_ends_the_walk_with_an_error(talk: Conversation, tok
 def test_the_same_token_in_two_walks_is_no_error(talk: Conversation) -> None:
     talk.answers = [page(1, "A"), page(2, None)] * 2
 
-    assert [len(walk(talk)), len(walk(talk))] == [2, 2]
+    assert [len(read_all(talk)), len(read_all(talk))] == [2, 2]
 
 
 def test_a_server_that_makes_up_tokens_for_ever_is_left(talk: Conversation) -> None:
@@ -509,13 +509,13 @@ def test_a_server_that_makes_up_tokens_for_ever_is_left(talk: Conversation) -> N
     talk.answers = [HttpResponse(200, {}, body.format(number).encode()) for number in range(10_002)]
 
     with pytest.raises(PagingError, match="the last 10000 pages of the listing were empty or all the same"):
-        walk(talk)
+        read_all(talk)
 
 
 def test_many_empty_pages_are_passed_over(talk: Conversation) -> None:
     talk.answers = [*(page(number, f"token-{number}", 0) for number in range(500)), page(500, None)]
 
-    assert [len(one.items) for one in walk(talk)] == [0] * 500 + [1]
+    assert [len(one.items) for one in read_all(talk)] == [0] * 500 + [1]
 
 
 def test_everything_but_the_token_stays_the_same_during_a_walk(talk: Conversation) -> None:
@@ -524,7 +524,7 @@ def test_everything_but_the_token_stays_the_same_during_a_walk(talk: Conversatio
         function_ref("resize", qualifier="prod"), "job-", ("Failed",), 1, 2, "asc", include_payload=True, page_size=7
     )
 
-    walk(talk, operation)
+    read_all(talk, operation)
 
     assert (
         len({frozenset(request.query.items() - {("nextToken", "A"), ("nextToken", "B")}) for request in talk.sent}) == 1
@@ -537,7 +537,7 @@ def test_everything_but_the_token_stays_the_same_during_a_walk(talk: Conversatio
 def test_a_token_goes_back_unchanged(talk: Conversation, token: str) -> None:
     talk.answers = [page(1, token), page(2, None)]
 
-    walk(talk)
+    read_all(talk)
 
     assert tokens_sent(talk) == [None, token]
 
@@ -546,7 +546,7 @@ def test_a_bad_request_on_the_first_page_is_the_caller_s_mistake(talk: Conversat
     talk.answers = [refusal(400, "InvalidArgument")]
 
     with pytest.raises(ApiError) as caught:
-        walk(talk)
+        read_all(talk)
 
     assert type(caught.value) is ApiError
     assert not caught.value.transient
@@ -556,7 +556,7 @@ def test_a_bad_request_on_a_later_page_is_a_token_the_server_refuses(talk: Conve
     talk.answers = [page(1, "A"), refusal(400, "InvalidArgument", "nextToken has expired")]
 
     with pytest.raises(PagingError, match=r"page 2 of the listing was refused: .*nextToken has expired") as caught:
-        walk(talk)
+        read_all(talk)
 
     assert caught.value.transient
     assert isinstance(caught.value.__cause__, ApiError)
@@ -572,7 +572,7 @@ def test_a_400_that_has_nothing_to_do_with_the_token_keeps_its_meaning(
     talk = with_attempts(1, answers=[page(1, "A"), refusal(400, code)])
 
     with pytest.raises(kind):
-        walk(talk)
+        read_all(talk)
 
 
 @pytest.mark.parametrize("case", [*PERMANENT.values()][1:], ids=[*PERMANENT][1:])
@@ -582,13 +582,13 @@ def test_another_refusal_on_a_later_page_stays_what_it_is(
     talk.answers = [page(1, "A"), case[0]]
 
     with pytest.raises(case[1]):
-        walk(talk)
+        read_all(talk)
 
 
 def test_a_page_that_failed_is_asked_for_again_with_the_same_token(talk: Conversation) -> None:
     talk.answers = [page(1, "A"), BUSY, LOST, page(2, None)]
 
-    walk(talk)
+    read_all(talk)
 
     assert tokens_sent(talk) == [None, "A", "A", "A"]
 

@@ -202,7 +202,7 @@ def test_terminal_statuses_with_an_order_are_one_listing_sorted_out_here(
     )
     assert in_order(started(found), order)
     assert [query for query in world.queries() if "status" in query] == []
-    assert len(world.sent) == 26, "one walk over everything"
+    assert len(world.sent) == 26, "one listing of everything"
 
 
 def test_terminal_statuses_without_an_order_follow_each_other(world: World) -> None:
@@ -232,7 +232,7 @@ def test_a_live_status_among_several_makes_one_unfiltered_walk(world: World, liv
 
 
 def test_an_invocation_that_finishes_during_the_listing_is_not_lost(world: World) -> None:
-    """It would be, if Running and Succeeded were walked one after the other."""
+    """It would be, if Running and Succeeded were listed one after the other."""
     world.add_many(30, status="Succeeded", prefix="a-")
     world.add("job-moving", statuses=["Running", "Succeeded"])
 
