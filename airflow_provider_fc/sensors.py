@@ -136,6 +136,10 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         self._execution: SensorExecution | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
+        from airflow_provider_fc.core.parameters import boolean
+
+        with self._outcome_policy():
+            self.deferrable = boolean("deferrable", self.deferrable)  # an environment variable gives the text "False"
         if self.deferrable:
             with self._outcome_policy():
                 return self._executing().first_poll_or_defer(context)

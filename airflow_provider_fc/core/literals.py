@@ -37,7 +37,7 @@ CHECKS: dict[str, Check] = {
     "limit": _count,
     "max_items": _number,
     "max_bytes": _number,
-    "max_concurrency": _number,
+    "max_concurrency": partial(_number, at_most=parameters.MOST_AT_THE_SAME_TIME),
     "delay": parameters.delay,
     "settle_seconds": parameters.seconds,
     "poll_interval": parameters.interval,

@@ -23,6 +23,9 @@ from airflow_provider_fc.core.limits import MAX_DELAY_SECONDS, MAX_INVOCATION_ID
 
 MAX_IDS = 1000
 
+MOST_AT_THE_SAME_TIME = 1000
+"""Requests. Each is a thread: of more, the system may refuse one when others have stopped something already."""
+
 SHORTEST_INTERVAL = 1.0
 
 LONGEST = 10 * 365 * 86_400.0

@@ -43,7 +43,7 @@ def stop_operations(function: FunctionRef, invocation_ids: object) -> list[StopI
 
 def concurrency(value: object) -> int:
     """Check how many requests may be under way at the same time."""
-    number = parameters.whole_number("max_concurrency", value, at_least=1)
+    number = parameters.whole_number("max_concurrency", value, at_least=1, at_most=parameters.MOST_AT_THE_SAME_TIME)
     if number is None:
         raise ParameterError("max_concurrency", "is missing; give a whole number above 0")
     return number

@@ -86,6 +86,7 @@ class InvokeExecution:
         with hook_of(task) as hook:
             push_link(task, hook, context)
             settle(task)
+            self._refuse_what_needs_the_end()
             schedule = self._schedule(context) if task.wait_for_completion else None
             function = function_of_task(task, hook)
             started = self._start(hook, function, context)
@@ -97,6 +98,12 @@ class InvokeExecution:
         if task.deferrable:
             raise deferral(task, FunctionComputeInvocationTrigger, wait, cancel_on_kill=task.cancel_on_kill)
         return self._judge(started.invocation_id, wait_here(task, wait))
+
+    def _refuse_what_needs_the_end(self) -> None:
+        if self.task.include_return_payload and not self.task.wait_for_completion:
+            raise ParameterError(
+                "include_return_payload", "needs wait_for_completion=True: only what has ended has returned something"
+            )
 
     def complete(self, event: object) -> dict[str, Any]:
         """Turn the trigger's event into the task's result."""

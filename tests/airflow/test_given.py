@@ -343,6 +343,7 @@ MISTAKES: list[tuple[Any, dict[str, Any], str]] = [
     (FunctionComputeInvokeOperator, {"invocation_id_prefix": "a-", "invocation_id": "a"}, "invocation_id_prefix"),
     (FunctionComputeInvokeOperator, {"wait_for_completion": "later"}, "wait_for_completion"),
     (FunctionComputeStopInvocationsOperator, {"max_concurrency": 0}, "max_concurrency"),
+    (FunctionComputeStopInvocationsOperator, {"max_concurrency": 10**6}, "max_concurrency"),
     (FunctionComputeStopInvocationsOperator, {"poll_interval": 0}, "poll_interval"),
 ]
 

@@ -175,6 +175,14 @@ def test_the_return_payload_comes_only_when_it_is_asked_for(emulator: FunctionCo
     assert run(operator(include_return_payload=True, invocation_id="other"))["return_payload"] == "42"
 
 
+@pytest.mark.parametrize("asking", [True, "True"])
+def test_without_waiting_there_is_no_return_payload_to_ask_for(emulator: FunctionComputeEmulator, asking: Any) -> None:
+    with pytest.raises(ParameterError, match="include_return_payload: needs wait_for_completion=True"):
+        run(operator(include_return_payload=asking, wait_for_completion=False))
+
+    assert not emulator.requests
+
+
 def test_without_waiting_the_submission_is_the_result(emulator: FunctionComputeEmulator) -> None:
     lives(emulator, "Running")
 

@@ -65,6 +65,22 @@ def add(emulator: FunctionComputeEmulator, *statuses: str, **script: Any) -> Non
     )
 
 
+@pytest.mark.parametrize("word", ["False", "false", False])
+def test_the_text_false_does_not_defer(emulator: FunctionComputeEmulator, word: Any) -> None:
+    add(emulator, "Running")
+
+    with pytest.raises(AirflowSensorTimeout):
+        sensor(deferrable=word, timeout=0.1).execute(context())
+
+
+@pytest.mark.parametrize("word", ["True", "true"])
+def test_the_text_true_defers(emulator: FunctionComputeEmulator, word: Any) -> None:
+    add(emulator, "Running")
+
+    with pytest.raises(TaskDeferred):
+        sensor(deferrable=word).execute(context())
+
+
 ENDINGS = {
     **dict.fromkeys(["Enqueued", "Dequeued", "Running", "Retrying", "Stopping", "Paused"], "AirflowSensorTimeout"),
     "Succeeded": "success",
