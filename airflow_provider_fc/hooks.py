@@ -32,7 +32,7 @@ from airflow_provider_fc.core.flow import Context, call
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.invoking import submit
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
-from airflow_provider_fc.core.listing import Listing
+from airflow_provider_fc.core.listing import Listing, count
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, ListInvocations, StopInvocation
 from airflow_provider_fc.core.parameters import is_absent, text, whole_number
 from airflow_provider_fc.core.settings import Settings
@@ -231,6 +231,43 @@ class FunctionComputeHook(_ConnectionHook):
             page_size=page_size,
         )
         return islice(chain.from_iterable(self.client.pages(listing)), most)
+
+    def count_invocations(
+        self,
+        function_name: str,
+        *,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+        invocation_id_prefix: str | None = None,
+        statuses: str | Sequence[str] | None = None,
+        started_after: Any = None,
+        started_before: Any = None,
+    ) -> dict[str, Any]:
+        """Count invocations by status, with one request for each hundred and in constant memory.
+
+        A listing is no snapshot: what changes while it is read may count as it was or as it is.
+
+        :param function_name: the function; ``service$function`` for one that came from FC 2.0.
+        :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
+        :param qualifier: version or alias.
+        :param invocation_id_prefix: ids must start with it.
+        :param statuses: one status or several; all by default.
+        :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive.
+        :param started_before: likewise.
+        :returns: ``{"total", "by_status"}``
+        """
+        listing, _ = _listing(
+            self.client.context,
+            function_name,
+            service_name,
+            qualifier,
+            None,
+            invocation_id_prefix=invocation_id_prefix,
+            statuses=statuses,
+            started_after=started_after,
+            started_before=started_before,
+        )
+        return self.client.run(count(listing))
 
     def get_invocation(
         self,
@@ -508,13 +545,39 @@ class FunctionComputeAsyncHook(_ConnectionHook):
             )
             if most == 0:
                 return
-            count = 0
+            shown = 0
             async for items in client.pages(listing):
                 for item in items:
                     yield item
-                    count += 1
-                    if count == most:
+                    shown += 1
+                    if shown == most:
                         return
+
+    async def count_invocations(
+        self,
+        function_name: str,
+        *,
+        service_name: str | None = None,
+        qualifier: str | None = None,
+        invocation_id_prefix: str | None = None,
+        statuses: str | Sequence[str] | None = None,
+        started_after: Any = None,
+        started_before: Any = None,
+    ) -> dict[str, Any]:
+        """See :meth:`FunctionComputeHook.count_invocations`."""
+        async with self._connected() as client:
+            listing, _ = _listing(
+                client.context,
+                function_name,
+                service_name,
+                qualifier,
+                None,
+                invocation_id_prefix=invocation_id_prefix,
+                statuses=statuses,
+                started_after=started_after,
+                started_before=started_before,
+            )
+            return await client.run(count(listing))
 
     async def get_invocation(
         self,

@@ -98,7 +98,11 @@ class World:
 
     def wait(self, *, timeout: float = 3600.0, poll_interval: float = 60.0, **parameters: Any) -> Wait:
         schedule_parameters = {key: parameters.pop(key) for key in SCHEDULE_PARAMETERS & parameters.keys()}
-        schedule = Schedule(poll_interval, self.clock.now() + timedelta(seconds=timeout), **schedule_parameters)
+        schedule = Schedule(
+            poll_interval,
+            self.clock.now() + timedelta(seconds=timeout),
+            **{"progress_interval": None, **schedule_parameters},  # what polls cost is told apart from counts
+        )
         return Wait(watch(self.batch(**parameters), self.clock.now()), schedule, self.context)
 
     def requests_of(self, flow: Flow[Outcome | None]) -> tuple[Outcome | None, int]:
@@ -116,4 +120,4 @@ class World:
         return [dict(request.query) for request in self.sent]
 
 
-SCHEDULE_PARAMETERS = {"exponential_backoff", "max_wait", "silent_fail"}
+SCHEDULE_PARAMETERS = {"exponential_backoff", "max_wait", "silent_fail", "progress_interval"}

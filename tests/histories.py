@@ -329,7 +329,8 @@ class Teller:
         parameters = self._history.parameters
         which = {} if "invocation_ids" in parameters else {"invocation_id_prefix": "job-"}
         batch = Batch.from_parameters(_FUNCTION_REF, **which, **parameters)
-        schedule = Schedule(self._history.poll_interval, START + timedelta(seconds=TIMEOUT))
+        # Counts decide nothing, and would only move the moments of the polls.
+        schedule = Schedule(self._history.poll_interval, START + timedelta(seconds=TIMEOUT), progress_interval=None)
         return Wait(watch(batch, START), schedule, self.context)
 
     def _pokes(self, pause: float) -> Outcome:

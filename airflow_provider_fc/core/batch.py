@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from hashlib import blake2b
+from os.path import commonprefix
 from sys import intern
 from typing import Any, Literal, get_args
 
@@ -16,6 +17,7 @@ from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, TERMINAL_STATUSES, Invocation, is_terminal
 from airflow_provider_fc.core.limits import RECORD_RETENTION, RECORDS_ARE_KEPT
 from airflow_provider_fc.core.outcome import MAX_LISTED_FAILURES, Failure, Kind, Outcome, Summary, counts_text
+from airflow_provider_fc.core.progress import Counts
 
 OnEmpty = Literal["wait", "fail", "succeed"]
 
@@ -126,6 +128,21 @@ class Batch:
         """Tell whether an id is one of the batch's, whenever its invocation may have started."""
         return invocation_id in self.members if self.ids else invocation_id.startswith(self.prefix or "")
 
+    @property
+    def expected(self) -> int | None:
+        """At least so many are waited for; ``None`` when nobody said."""
+        return len(self.ids) or self.expected_count
+
+    @property
+    def server_prefix(self) -> str | None:
+        """What the server can narrow a listing down to."""
+        return self.prefix or commonprefix(self.ids) or None  # noqa: RUF071 - characters are what is meant
+
+    def counts(self, by_status: Mapping[str, int], *, complete: bool) -> Counts:
+        """Make counts of this batch, for people to read."""
+        failed = sum(count for status, count in by_status.items() if self.is_failure(status))
+        return Counts(dict(by_status), failed, self.expected, complete)
+
     def belongs(self, item: Invocation) -> bool:
         if not self.names(item.invocation_id):
             return False
@@ -223,21 +240,23 @@ class Tally:
         return Summary(by_status, tuple(self._failures.values()), self._first_start, self._last_end or None)
 
 
+def failed_count(batch: Batch, summary: Summary) -> int:
+    return sum(count for status, count in summary.by_status.items() if batch.is_failure(status))
+
+
 def live_statuses(summary: Summary) -> list[str]:
     """List the statuses in it that are not final, unknown words included."""
     return [status for status in summary.by_status if not is_terminal(status)]
 
 
-def failed_count(batch: Batch, summary: Summary) -> int:
-    return sum(count for status, count in summary.by_status.items() if batch.is_failure(status))
+def unfinished(batch: Batch, summary: Summary, *, complete: bool = True) -> str | None:
+    """Tell why what was read does not settle the batch yet, or ``None`` when it does.
 
-
-def unfinished(batch: Batch, summary: Summary) -> str | None:
-    """Tell why a complete listing does not settle the batch yet, or ``None`` when it does."""
-    live = live_statuses(summary)
-    if live:
-        return f"{sum(summary.by_status[status] for status in live)} of {summary} are not finished"
-    expected = len(batch.ids) or batch.expected_count or 0
+    :param complete: everything that there is was read.
+    """
+    if live_statuses(summary):
+        return str(batch.counts(summary.by_status, complete=complete))
+    expected = batch.expected or 0
     if not summary.total and (expected or batch.on_empty == "wait"):
         return f"nothing found yet{f', {expected} expected' if expected else ''}{_where_else(batch)}"
     if summary.total < expected:

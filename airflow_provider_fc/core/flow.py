@@ -212,7 +212,7 @@ class Pages:
 
     def __init__(self, operation: ListInvocations, context: Context) -> None:
         self._operation = operation
-        self._context = context
+        self.context = context
         self._seen: set[bytes] = set()
         self._last_ids: list[str] = []
         self._idle_pages = 0
@@ -225,7 +225,7 @@ class Pages:
         :raises PagingError: the server repeated a token, refused one of its own, or does not come to an end.
         """
         try:
-            page = yield from call(self._operation, self._context)
+            page = yield from call(self._operation, self.context)
         except ApiError as error:
             # Everything but the token stood in the first request too, and that one was accepted.
             if self.pages and error.status == 400 and type(error) is ApiError:

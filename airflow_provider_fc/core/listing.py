@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 from airflow_provider_fc.core.flow import Context, Flow, Pages, RecentIds
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.operations import ListInvocations
@@ -32,3 +35,12 @@ class Listing:
             if self._listings[0].done:
                 del self._listings[0]
         return items
+
+
+def count(listing: Listing) -> Flow[dict[str, Any]]:
+    """Count what a listing has, in as little memory as reading it takes."""
+    by_status: Counter[str] = Counter()
+    while not listing.done:
+        items = yield from listing.next_items()
+        by_status.update(item.status for item in items)
+    return {"total": by_status.total(), "by_status": dict(sorted(by_status.items()))}

@@ -41,6 +41,7 @@ CHECKS: dict[str, Check] = {
     "delay": parameters.delay,
     "settle_seconds": parameters.seconds,
     "poll_interval": parameters.interval,
+    "progress_interval": parameters.interval,
     "timeout": parameters.seconds,
     "fail_fast": parameters.boolean,
     "wait_for_completion": parameters.boolean,

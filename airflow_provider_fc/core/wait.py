@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow_provider_fc.core.counting import Counting
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     CertificateError,
@@ -17,6 +18,7 @@ from airflow_provider_fc.core.errors import (
 )
 from airflow_provider_fc.core.flow import Context, Flow, Sleep
 from airflow_provider_fc.core.outcome import Kind, Outcome
+from airflow_provider_fc.core.progress import Counts, Trend
 from airflow_provider_fc.core.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,9 @@ FIRST_SLEEP_SPREAD = 60.0
 SHORTEST = 1.0
 """Seconds between two polls at least; Airflow lets authors ask for 0."""
 
+PROGRESS_INTERVAL = 300.0
+"""Seconds between two counts of a batch at least."""
+
 HEARTBEAT = timedelta(minutes=10)
 SLOWEST = 8.0
 
@@ -46,6 +51,7 @@ class Schedule:
     :param exponential_backoff: double the interval after each poll.
     :param max_wait: seconds that a growing interval never exceeds.
     :param silent_fail: permanent errors do not end the wait either.
+    :param progress_interval: seconds between two counts of the batch at least; ``None`` for no counts.
     """
 
     poll_interval: float
@@ -53,6 +59,7 @@ class Schedule:
     exponential_backoff: bool = False
     max_wait: float | None = None
     silent_fail: bool = False
+    progress_interval: float | None = PROGRESS_INTERVAL
 
     def to_json(self) -> dict[str, Any]:
         """Dump it for a trigger's arguments, the deadline as epoch seconds."""
@@ -111,6 +118,8 @@ class Progress:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
+        self._trend = Trend()
+        self._counted = False
         self._said: str | None = None
         self._said_at = now()
         self._failing = False
@@ -120,14 +129,34 @@ class Progress:
             log.info("Function Compute answers again")
             self._failing = False
 
-    def polled(self, outcome: Outcome) -> None:
+    def polled(self, outcome: Outcome, counts: Counts | None) -> None:
+        """Tell what a poll has found.
+
+        :param counts: what it has counted, if it has. A poll that has not is no news to whoever has read counts.
+        """
         self.answered()
-        text = str(outcome.summary) if outcome.summary else outcome.reason
+        waiting = outcome.kind is Kind.WAITING
+        if counts is not None and waiting:
+            self._trend.add(counts, self._now())
+            self._say(str(outcome.summary), f"Waiting: {outcome.reason}{self._trend}")
+        elif self._counted and waiting:
+            self._say(self._said, f"Waiting: {outcome.reason}")
+        else:
+            text = str(outcome.summary) if outcome.summary else outcome.reason
+            self._say(text, f"{outcome.kind.value.capitalize()}: {outcome.reason}")
+
+    def counted(self, counts: Counts) -> None:
+        """Tell how far the batch is."""
+        self._counted = True
+        self._trend.add(counts, self._now())
+        self._say(str(counts), f"Waiting: {counts}{self._trend}")
+
+    def _say(self, news: str | None, line: str) -> None:
         due = self._now() - self._said_at >= HEARTBEAT
-        level = logging.INFO if text != self._said or due else logging.DEBUG
-        log.log(level, "%s: %s", outcome.kind.value.capitalize(), outcome.reason)
+        level = logging.INFO if news != self._said or due else logging.DEBUG
+        log.log(level, "%s", line)
         if level == logging.INFO:
-            self._said, self._said_at = text, self._now()
+            self._said, self._said_at = news, self._now()
 
     def failed(self, reason: object) -> None:
         log.log(logging.DEBUG if self._failing else logging.WARNING, "Could not poll, the wait goes on: %s", reason)
@@ -138,6 +167,7 @@ class Wait:
     """One wait: its watch, its pace and what it has said. Poking sensors and triggers both go through it.
 
     :ivar answered: the server has answered this wait before.
+    :ivar counted_for: seconds that counting took out of the pause after the last poll.
     """
 
     def __init__(self, watch: Watch, schedule: Schedule, context: Context) -> None:
@@ -145,19 +175,36 @@ class Wait:
         self.schedule = schedule
         self.pace = Pace(schedule, context.random)
         self._progress = Progress(context.now)
+        self._counting = Counting(watch.batch, watch.began_at, schedule.progress_interval, self._progress.counted)
+        self._now = context.now
         self._error: FunctionComputeError | None = None
         self.answered = False
+        self.counted_for = 0.0
+
+    def go_on_for_one_poll(self) -> None:
+        """Take over from an earlier process, in one that polls once."""
+        self.answered = True
+        self._counting.go_on_for_one_poll(self._now(), self.schedule.poll_interval)
 
     def first_poll(self, context: Context) -> Flow[Outcome | None]:
         """Poll before deferring: cheap, never sleeping; ``None`` when it met a transient error."""
-        return (yield from self._tolerant(self.watch.first_poll(context)))
+        outcome = yield from self._tolerant(self.watch.first_poll(context))
+        if outcome is not None and not outcome.decided:
+            yield from self._counting.run(context)
+        return outcome
 
     def poke(self, context: Context) -> Flow[Outcome | None]:
         """Poll once, and when that ends after the deadline for the last time."""
         context = context.until(self.schedule.deadline)
         if self._time_left(context):
             outcome = yield from self._tolerant(self.watch.poll(context))
-            if self._time_left(context) or (outcome is not None and outcome.decided):
+            if outcome is not None and outcome.decided:
+                return outcome
+            if self._time_left(context):
+                began = context.now()
+                ends = began + timedelta(seconds=self.schedule.poll_interval)
+                yield from self._counting.run(context.until(min(ends, self.schedule.deadline)))
+                self.counted_for = (context.now() - began).total_seconds()
                 return outcome
         return (yield from self._give_up(context))
 
@@ -170,15 +217,28 @@ class Wait:
         :raises FunctionComputeError: a permanent error.
         """
         context = context.until(self.schedule.deadline)
+        self._counting.go_on(context.now())
         pause = self.pace.first() if first_pause is None else first_pause
         while left := self._time_left(context):
-            yield Sleep(min(pause, left))
+            yield from self._pause(min(pause, left), context)
             if pause < left:
                 outcome = yield from self._tolerant(self.watch.poll(context), denied_ends=True)
                 if outcome is not None and outcome.decided:
                     return outcome
                 pause = self.pace.next()
         return (yield from self._give_up(context))
+
+    def _pause(self, seconds: float, context: Context) -> Flow[None]:
+        """Sleep, and count meanwhile if it is time to."""
+        ends = context.now() + timedelta(seconds=seconds)
+        due = self._counting.due_in(context.now())
+        if due is not None and due < seconds:
+            if due:
+                yield Sleep(due)
+            yield from self._counting.run(context.until(ends))
+            seconds = (ends - context.now()).total_seconds()
+        if seconds > 0:
+            yield Sleep(seconds)
 
     @staticmethod
     def _time_left(context: Context) -> float:
@@ -212,7 +272,10 @@ class Wait:
             return None
         self.answered = True
         self.pace.recover()
-        self._progress.polled(outcome)
+        counts, self.watch.counts = self.watch.counts, None
+        self._progress.polled(outcome, counts)
+        if counts is not None and counts.complete:
+            self._counting.counted(self._now())
         return outcome
 
     def _tolerates(self, error: FunctionComputeError) -> bool:

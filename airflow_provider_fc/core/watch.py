@@ -20,7 +20,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
-from os.path import commonprefix
 
 from airflow_provider_fc.core.batch import Batch, Tally, failed_count, judge, unfinished
 from airflow_provider_fc.core.errors import ApiError, NotFoundError
@@ -29,6 +28,7 @@ from airflow_provider_fc.core.invocations import STATUSES, Invocation
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE, RECORDS_ARE_KEPT
 from airflow_provider_fc.core.operations import GetInvocation, ListInvocations, Order, Page
 from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
+from airflow_provider_fc.core.progress import Counts
 from airflow_provider_fc.core.task_mode import expect_record
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class BatchListing:
     def __init__(self, batch: Batch, order: Order, context: Context, memory: Memory) -> None:
         self._batch = batch
         self._memory = memory
-        self._pages = Pages(ListInvocations(batch.function, prefix=server_prefix(batch), order=order), context)
+        self._pages = Pages(ListInvocations(batch.function, prefix=batch.server_prefix, order=order), context)
         self.tally = Tally(batch)
         self.present: set[str] = set()
         self.server_time: int | None = None
@@ -143,11 +143,6 @@ class BatchListing:
             yield from self.next_page()
 
 
-def server_prefix(batch: Batch) -> str | None:
-    """Tell what the server can narrow a listing down to."""
-    return batch.prefix or commonprefix(batch.ids) or None  # noqa: RUF071 - characters are what is meant
-
-
 @dataclass(slots=True)
 class Spacing:
     """Keeps listings of several pages apart, by the requests they took.
@@ -175,6 +170,8 @@ class Watch(ABC):
     def __init__(self, batch: Batch, began_at: datetime) -> None:
         self.batch = batch
         self.last: Summary | None = None
+        self.counts: Counts | None = None
+        """What a poll has counted. Whoever reads it takes it away; the watch itself never looks at it."""
         self.began_at = began_at
         self.live_id: str | None = None
         """An invocation that was live at the last poll. Given to a watch of another process, it saves requests."""
@@ -228,13 +225,14 @@ class Watch(ABC):
     def _unsettled(self, summary: Summary, context: Context) -> Flow[Outcome | None]:
         """Conclude from a complete listing that cannot be the verdict on a whole batch; ``None`` when it can."""
         self.last = summary
+        self.counts = self.batch.counts(summary.by_status, complete=self._saw_all)
         if self.batch.fail_fast and self.batch.exceeds(failed_count(self.batch, summary)):
             return self._judge(summary, context)
         missing = len(self._memory.missing)
         lost = yield from self._find_lost(context)
         if lost is not None:
             return Outcome(Kind.LOST, lost, summary)
-        reason = unfinished(self.batch, summary)
+        reason = unfinished(self.batch, summary, complete=self._saw_all)
         if missing and not reason:
             reason = f"{missing} that were there are not in the listing now"
         return self._waiting(reason + self._absent_text(), summary) if reason else None
@@ -249,6 +247,11 @@ class Watch(ABC):
                 f"expired ({RECORDS_ARE_KEPT}) or was removed, so how it ended cannot be known"
             )
         return None
+
+    @property
+    def _saw_all(self) -> bool:
+        """Whether what was read last left nothing out."""
+        return True
 
     def _absent_text(self) -> str:
         return ""
@@ -290,9 +293,8 @@ class Watch(ABC):
             return None
         # Where not all that the server finds belongs to the batch, one answer will not do.
         size = MAX_PAGE_SIZE if self.batch.started_after or self.batch.ids else min(size, MAX_PAGE_SIZE)
-        prefix = server_prefix(self.batch)
         operation = ListInvocations(
-            self.batch.function, prefix=prefix, statuses=(status,), order="desc", page_size=size
+            self.batch.function, prefix=self.batch.server_prefix, statuses=(status,), order="desc", page_size=size
         )
         try:
             page = yield from call(operation, context)
@@ -475,6 +477,10 @@ class IdsWatch(Watch):
     @property
     def _open(self) -> list[str]:
         return [invocation_id for invocation_id in self.batch.ids if invocation_id not in self._ended]
+
+    @property
+    def _saw_all(self) -> bool:
+        return len(self._ended) + len(self._live) + len(self._absent) >= len(self.batch.ids)
 
     def _read(self, context: Context, *, stop_at_live: bool) -> Flow[None]:
         """Find every id that has not ended: in bulk as far as a listing helps, then one by one."""

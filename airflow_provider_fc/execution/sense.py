@@ -103,7 +103,8 @@ class SensorExecution:
         if self._wait is None:
             return interval
         left = (self._wait.schedule.deadline - datetime.now(UTC)).total_seconds()
-        return max(min(self._wait.pace.slowed(interval), left), 0.0)
+        pause = self._wait.pace.slowed(interval) - self._wait.counted_for
+        return max(min(pause, left), 0.0)
 
     @property
     def last_known(self) -> str:
@@ -163,6 +164,9 @@ class SensorExecution:
         timeout = self._seconds_to_wait()
         poke_interval = parameters.seconds("poke_interval", sensor.poke_interval)
         max_wait = parameters.seconds("max_wait", sensor.max_wait) if sensor.max_wait else None
+        progress_interval = sensor.progress_interval
+        if progress_interval is not None:
+            progress_interval = parameters.interval("progress_interval", progress_interval)
         rescheduled_at = self._first_rescheduled_at(context)
         began_at = rescheduled_at or getattr(context.get("ti"), "start_date", None) or datetime.now(UTC)
         if sensor.timeout > _LONG_WAIT.total_seconds():
@@ -178,9 +182,11 @@ class SensorExecution:
             exponential_backoff=bool(sensor.exponential_backoff),
             max_wait=max_wait,
             silent_fail=sensor.tolerates_errors,
+            progress_interval=progress_interval,
         )
         wait = Wait(watch(batch, began_at), schedule, hook.client.context)
-        wait.answered = rescheduled_at is not None  # by an earlier poke, in another process
+        if rescheduled_at is not None:
+            wait.go_on_for_one_poll()
         return wait
 
     def _first_rescheduled_at(self, context: Context) -> datetime | None:

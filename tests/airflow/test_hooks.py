@@ -190,6 +190,23 @@ def test_a_refused_stop_is_an_error_and_the_log_has_the_fate_of_the_others(
     assert "1 could not be stopped; of the others: {'stopped': ['job-2']" in caplog.text
 
 
+def test_invocations_are_counted_by_status_with_a_request_for_each_hundred(
+    emulator: FunctionComputeEmulator, call: Callable[..., Any]
+) -> None:
+    for status, how_many in {"Succeeded": 180, "Running": 20, "Failed": 3}.items():
+        template = {"id_template": f"job-{status}-{{index:03}}", "count": how_many, "statuses": [status]}
+        emulator.add_invocations([script("FC 3.0", **template)])
+    emulator.add_invocations([script("FC 3.0", id="other", statuses=["Running"])])
+
+    assert call("count_invocations", "resize", invocation_id_prefix="job-") == {
+        "total": 203,
+        "by_status": {"Failed": 3, "Running": 20, "Succeeded": 180},
+    }
+    assert len(emulator.requests) == 3
+    assert call("count_invocations", "resize", statuses="Running") == {"total": 21, "by_status": {"Running": 21}}
+    assert call("count_invocations", "resize", invocation_id_prefix="nobody-") == {"total": 0, "by_status": {}}
+
+
 def test_a_finished_one_cannot_be_stopped(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
     emulator.add_invocations([script("FC 3.0", id="job-1", statuses=["Succeeded"])])
 
@@ -235,6 +252,7 @@ def test_the_settings_of_an_asynchronous_hook_that_has_read_nothing_are_explaine
 
 METHODS = {
     "list_invocations": ("resize",),
+    "count_invocations": ("resize",),
     "get_invocation": ("resize", "job-1"),
     "stop_invocation": ("resize", "job-1"),
     "stop_invocations": ("resize", ["job-1", "job-2", "job-3"]),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -279,7 +281,7 @@ def test_a_timeout_tells_the_last_counts(emulator: FunctionComputeEmulator, mode
     add(emulator, "Running", "Succeeded")
     waiting = sensor(mode, timeout=0)
 
-    with pytest.raises(AirflowSensorTimeout, match=r"1 of 2 found \(Running 1, Succeeded 1\) are not finished"):
+    with pytest.raises(AirflowSensorTimeout, match=r"1 ended, 1 unfinished: Running 1"):
         run(waiting)
 
 
@@ -342,16 +344,16 @@ def test_ten_thousand_unfinished_invocations_cost_one_request_a_poll(
     asked: list[list[str]] = []
     if mode == "deferred":
         with pytest.raises(TaskDeferred) as deferred:
-            sensor(mode, timeout=60).execute(context())
+            sensor(mode, timeout=60, progress_interval=None).execute(context())
         asked.append(operations(emulator))
         fire(deferred.value.trigger)
         asked.append(operations(emulator)[:10])
     else:
-        waiting = sensor(mode)
+        waiting = sensor(mode, progress_interval=None)
         for _ in range(3):
             assert not waiting.poke(context())
             asked.append(operations(emulator))
-            waiting = waiting if mode == "poke" else sensor(mode)
+            waiting = waiting if mode == "poke" else sensor(mode, progress_interval=None)
 
     assert (
         asked
@@ -361,6 +363,44 @@ def test_ten_thousand_unfinished_invocations_cost_one_request_a_poll(
             "deferred": [["List"], ["List", *["Get"] * 9]],
         }[mode]
     )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_first_poll_counts_ten_pages_in_every_mode(
+    emulator: FunctionComputeEmulator, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    emulator.add_invocations(
+        [{"function": "resize", "id_template": "job-{index:05}", "count": 2_000, "statuses": ["Running"]}]
+    )
+    waiting = sensor(mode, poke_interval=60, timeout=600, expected_count=2_000)
+
+    with pytest.raises(TaskDeferred) if mode == "deferred" else nullcontext() as deferred:
+        waiting.execute(context()) if mode == "deferred" else waiting.poke(context())
+
+    assert operations(emulator) == ["List"] * 11
+    assert "Waiting: 1,000 counted so far: 0 ended, 1,000 unfinished: Running 1,000" in caplog.text
+    if deferred:
+        assert deferred.value.trigger.schedule["progress_interval"] == 300.0
+
+
+def test_a_rescheduled_poll_counts_when_it_is_time_to(
+    emulator: FunctionComputeEmulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    emulator.add_invocations(
+        [{"function": "resize", "id_template": "job-{index:05}", "count": 2_000, "statuses": ["Running"]}]
+    )
+    counted = {}
+    for seconds in (200, 302, 380):
+        began_at = datetime.now(UTC) - timedelta(seconds=seconds)
+        task_context = context(first_reschedule_date=began_at)
+        waiting = sensor("reschedule", poke_interval=60, timeout=3600, expected_count=2_000)
+        assert not waiting.poke(task_context)
+        counted[seconds] = operations(emulator).count("List") - 1
+
+    assert counted == {200: 0, 302: 20, 380: 0}
+    assert "Waiting: 0 of 2,000 ended, 2,000 unfinished: Running 2,000" in caplog.text
 
 
 def operations(emulator: FunctionComputeEmulator) -> list[str]:

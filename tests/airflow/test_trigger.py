@@ -111,6 +111,7 @@ def test_a_batch_comes_out_of_json_as_it_went_in(batch: Batch) -> None:
         exponential_backoff=st.booleans(),
         max_wait=st.none() | st.floats(0, 1e6),
         silent_fail=st.booleans(),
+        progress_interval=st.none() | st.floats(1, 1e6),
     )
 )
 def test_a_schedule_comes_out_of_json_as_it_went_in(schedule: Schedule) -> None:
@@ -137,6 +138,7 @@ def test_every_argument_of_the_sensor_that_matters_reaches_the_trigger(emulator:
         exponential_backoff=True,
         max_wait=99,
         silent_fail=True,
+        progress_interval=600,
         deferrable=True,
     )
     start = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -169,7 +171,13 @@ def test_every_argument_of_the_sensor_that_matters_reaches_the_trigger(emulator:
             "fail_fast": True,
             "visible_within": None,
         },
-        "schedule": {"poll_interval": 12.0, "exponential_backoff": True, "max_wait": 99.0, "silent_fail": True},
+        "schedule": {
+            "poll_interval": 12.0,
+            "exponential_backoff": True,
+            "max_wait": 99.0,
+            "silent_fail": True,
+            "progress_interval": 600.0,
+        },
     }
 
 
@@ -346,7 +354,7 @@ def test_progress_goes_to_the_log(emulator: FunctionComputeEmulator, caplog: pyt
 
     fire(trigger())
 
-    assert "Waiting: 1 of 1 found (Running 1) are not finished" in caplog.text
+    assert "Waiting: 0 ended, 1 unfinished: Running 1" in caplog.text
 
 
 def rotated(emulator: FunctionComputeEmulator) -> None:

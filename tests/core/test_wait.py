@@ -59,7 +59,7 @@ def test_the_wait_ends_at_the_deadline_with_the_last_counts(world: World) -> Non
 
     assert world.clock.now() - START == timedelta(seconds=1000)
     assert outcome.kind is Kind.TIMEOUT
-    assert outcome.reason == "1 of 2 found (Running 1, Succeeded 1) are not finished"
+    assert outcome.reason == "1 ended, 1 unfinished: Running 1"
 
 
 def test_a_batch_that_ends_with_the_deadline_is_still_judged(world: World) -> None:
@@ -329,8 +329,8 @@ def test_a_change_of_counts_is_a_line_in_the_log(world: World, caplog: pytest.Lo
 
     lines = [record.message for record in caplog.records]
     assert lines == [
-        "Waiting: 2 of 2 found (Running 2) are not finished",
-        "Waiting: 1 of 2 found (Running 1, Succeeded 1) are not finished",
+        "Waiting: 0 ended, 2 unfinished: Running 2",
+        "Waiting: 1 ended, 1 unfinished: Running 1; about 2 min left at this pace",
         "Success: 2 found (Succeeded 2)",
     ]
 
