@@ -124,6 +124,8 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
     :param poll_interval: seconds between two polls.
     :param timeout: seconds to wait. The invocation itself goes on; a retry watches it again.
     :param include_return_payload: put what the function returned into the result (a preview feature of FC).
+    :param log_tail_lines: so many last lines of the function's own log follow in the error when it fails, where
+        Function Compute has them; 0 (default) for none: they may hold what an Airflow log must not.
     :param cancel_on_kill: stop the invocation when a user kills the task. A blocking task is also told to stop by
         ``execution_timeout`` and by the end of its worker; a deferred one only by a user, on Airflow 3.3 and later.
     :param fc_conn_id: connection of type ``alibaba_fc``.
@@ -145,6 +147,7 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
         "poll_interval",
         "timeout",
         "include_return_payload",
+        "log_tail_lines",
         "cancel_on_kill",
     )
     template_fields: Sequence[str] = parameters
@@ -164,6 +167,7 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
         poll_interval: float = 30,
         timeout: float = 86_400,
         include_return_payload: bool = False,
+        log_tail_lines: int | str = 0,
         cancel_on_kill: bool = True,
         fc_conn_id: str = defaults.CONN_ID,
         region_id: str | None = None,
@@ -182,6 +186,7 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
         self.poll_interval = poll_interval
         self.timeout = timeout
         self.include_return_payload = include_return_payload
+        self.log_tail_lines = log_tail_lines
         self.cancel_on_kill = cancel_on_kill
         self.fc_conn_id = fc_conn_id
         self.region_id = region_id

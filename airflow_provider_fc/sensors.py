@@ -68,6 +68,10 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
     :param fail_fast: fail as soon as more than ``max_failed`` have ended badly.
     :param progress_interval: seconds between two counts of an unfinished batch, for the log; ``None`` for none. A large
         batch is counted less often: one request per six seconds, and a twentieth of the time, at most.
+    :param log_tail_lines: so many last lines of the function's own log follow each of the first three failures in the
+        error, where Function Compute has them; 0 (default) for none: they may hold what an Airflow log must not.
+    :param retry_verdicts: Airflow's ``retries`` apply to verdicts that a retry cannot change as well: batch failed,
+        records lost, wrong parameter, refused key.
     :param fc_conn_id: connection of type ``alibaba_fc``.
     :param region_id: overrides the connection's region.
     :param deferrable: wait in the triggerer instead of on a worker; Airflow's ``[operators] default_deferrable``.
@@ -88,6 +92,8 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         "max_failed",
         "fail_fast",
         "progress_interval",
+        "log_tail_lines",
+        "retry_verdicts",
         "fc_conn_id",
         "region_id",
     )
@@ -110,6 +116,8 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         max_failed: int | str | None = 0,
         fail_fast: bool = False,
         progress_interval: float | str | None = 300,
+        log_tail_lines: int | str = 0,
+        retry_verdicts: bool = False,
         fc_conn_id: str = defaults.CONN_ID,
         region_id: str | None = None,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -134,6 +142,8 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         self.max_failed = max_failed
         self.fail_fast = fail_fast
         self.progress_interval = progress_interval
+        self.log_tail_lines = log_tail_lines
+        self.retry_verdicts = retry_verdicts
         self.fc_conn_id = fc_conn_id
         self.region_id = region_id
         self.deferrable = deferrable
@@ -141,6 +151,10 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         self._execution: SensorExecution | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
+        with self._retry_policy():
+            return self._execute(context)
+
+    def _execute(self, context: Context) -> dict[str, Any]:
         from airflow_provider_fc.core.parameters import boolean
 
         with self._outcome_policy():
@@ -174,6 +188,11 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
             return self._executing().complete(event)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral."""
+        with self._retry_policy():
+            return self._resume(next_method, next_kwargs, context)
+
+    def _resume(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Judge a trigger that timed out or crashed ourselves: Airflow's versions differ, and hide crashes as skips."""
         if next_method != "__fail__":
             return super().resume_execution(next_method, next_kwargs, context)
@@ -199,6 +218,20 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
     def _get_next_poke_interval(self, started_at: Any, run_duration: Any, poke_count: int) -> float:
         interval: float = super()._get_next_poke_interval(started_at, run_duration, poke_count)
         return self._executing().next_poke_interval(interval)
+
+    @contextmanager
+    def _retry_policy(self) -> Iterator[None]:
+        """Keep Airflow from retrying what a retry cannot change.
+
+        Outside of all that makes skips of Airflow's exceptions: a failed batch is no skip.
+        """
+        try:
+            yield
+        except Exception as error:
+            from airflow_provider_fc.execution.verdicts import end_retries  # when it failed
+
+            end_retries(error, self.retry_verdicts)
+            raise
 
     @contextmanager
     def _outcome_policy(self) -> Iterator[None]:

@@ -80,6 +80,12 @@ class Invocation(msgspec.Struct, frozen=True):
         return is_terminal(self.status)
 
     @property
+    def log_tail(self) -> str | None:
+        """The last lines of the function's log, where the record has them. They may hold anything."""
+        tails = (_log_tail(event.event_detail) for event in reversed(self.events or ()))
+        return next((tail for tail in tails if tail), None)
+
+    @property
     def started_at(self) -> pendulum.DateTime | None:
         """``started_time`` as an aware UTC datetime."""
         return _datetime(self.started_time)
@@ -95,6 +101,20 @@ class Invocation(msgspec.Struct, frozen=True):
         :param fields: names out of :data:`FIELDS`, in the order wanted; all of them by default.
         """
         return {name: _DUMPERS[name](self) for name in (FIELDS if fields is None else fields)}
+
+
+def _log_tail(event_detail: str | None) -> str | None:
+    """Read the member ``logTail`` of an event's detail, which is JSON as text, or any other text."""
+    if not event_detail or "logTail" not in event_detail:
+        return None
+    try:
+        return msgspec.json.decode(event_detail, type=_EventDetail).log_tail
+    except msgspec.DecodeError:
+        return None
+
+
+class _EventDetail(msgspec.Struct, rename="camel"):
+    log_tail: str | None = None
 
 
 def _datetime(milliseconds: int | None) -> pendulum.DateTime | None:
@@ -116,6 +136,7 @@ _DUMPERS: dict[str, Any] = {
     "started_at": lambda item: iso8601(item.started_time),
     "ended_at": lambda item: iso8601(item.end_time),
     "is_terminal": lambda item: item.is_terminal,
+    "log_tail": lambda item: item.log_tail,
 }
 
 FIELDS = tuple(_DUMPERS)

@@ -44,6 +44,8 @@ CHECKS: dict[str, Check] = {
     "progress_interval": parameters.interval,
     "timeout": parameters.seconds,
     "fail_fast": parameters.boolean,
+    "retry_verdicts": parameters.boolean,
+    "log_tail_lines": _count,
     "wait_for_completion": parameters.boolean,
     "include_return_payload": parameters.boolean,
     "cancel_on_kill": parameters.boolean,

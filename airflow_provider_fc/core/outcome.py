@@ -15,6 +15,8 @@ from airflow_provider_fc.core.invocations import Invocation, iso8601
 
 MAX_LISTED_FAILURES = 20
 MAX_ERROR_MESSAGE = 500
+MAX_LOG_TAIL = 4000
+"""Characters of a function's log that a failure quotes at most, when that is asked for."""
 
 MAX_BYTES = 4096
 """Of the JSON form: the triggerer logs every event and Airflow's database stores it."""
@@ -43,11 +45,14 @@ class Failure:
     status: str
     error_message: str | None
     request_id: str | None
+    log_tail: str | None = None
+    """For the exception's text alone, and only when the author asks: a function's log may hold anything."""
 
     @classmethod
-    def of(cls, item: Invocation) -> Failure:
+    def of(cls, item: Invocation, log_tail_lines: int = 0) -> Failure:
         message = item.error_message[:MAX_ERROR_MESSAGE] if item.error_message else None
-        return cls(item.invocation_id, item.status, message, item.request_id)
+        tail = "\n".join((item.log_tail or "").splitlines()[-log_tail_lines:]) if log_tail_lines else ""
+        return cls(item.invocation_id, item.status, message, item.request_id, tail[-MAX_LOG_TAIL:] or None)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -59,7 +64,9 @@ class Failure:
 
     def __str__(self) -> str:
         reason = f": {self.error_message}" if self.error_message else ""
-        return f"{self.invocation_id} {self.status}{reason} [request id {self.request_id or 'unknown'}]"
+        tail = "\n      | ".join(["\n    the end of its log:", *(self.log_tail or "").splitlines()])
+        told = f"{self.invocation_id} {self.status}{reason} [request id {self.request_id or 'unknown'}]"
+        return f"{told}{tail}" if self.log_tail else told
 
 
 @dataclass(frozen=True, slots=True)

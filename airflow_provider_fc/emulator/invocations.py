@@ -153,20 +153,25 @@ def view(invocation: Invocation, moment: Moment, *, payloads: bool) -> Invocatio
         already_retried_times=moment.retries,
         instance_id=(invocation.instance_id or f"c-{invocation.request_id}") if moment.started else "",
         duration_ms=max(0, moment.ended - moment.started) if moment.ended and moment.started else 0,
-        events=_events(invocation.moments, moment),
+        events=_events(invocation, moment),
     )
 
 
-def _events(moments: list[Moment], last: Moment) -> list[Event]:
+def _events(invocation: Invocation, last: Moment) -> list[Event]:
     return [
-        Event(number, moment.status, moment.at, _detail(moment.error))
-        for number, moment in enumerate(moments, start=1)
+        Event(number, moment.status, moment.at, _detail(invocation, moment))
+        for number, moment in enumerate(invocation.moments, start=1)
         if moment.at <= last.at
     ]
 
 
-def _detail(error: str) -> str:
-    return msgspec.json.encode({"Error": error}).decode() if error else ""
+def _detail(invocation: Invocation, moment: Moment) -> str:
+    """Show an error, and the end of the log of what has run and ended badly."""
+    detail = {"Error": moment.error} if moment.error else {}
+    if moment.ended and moment.started and moment.status != "Succeeded":
+        request = f"RequestId: {invocation.request_id}"
+        detail["logTail"] = f"FC Invoke Start {request}\n{moment.error}\nFC Invoke End {request}\n"
+    return msgspec.json.encode(detail).decode() if detail else ""
 
 
 def _text(payload: bytes) -> str:

@@ -54,3 +54,15 @@ def push_link(task: FunctionTask, hook: FunctionComputeHook, context: Context) -
     ti: Any = context.get("ti")
     if url and ti is not None:
         _compat.push_link(ti, XCOM_KEY, url)
+
+
+def what_next(url: str | None) -> str:
+    """Say what to do about invocations that have failed.
+
+    :param url: of the function in the console, where it is known.
+    """
+    console = f"in the console ({url}) or " if url else ""
+    return (
+        f"What to do next: look at them {console}with FunctionComputeListInvocationsOperator (fields, statuses); mend "
+        "the cause, run them again, and clear this task"
+    )

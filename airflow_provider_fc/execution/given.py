@@ -43,6 +43,7 @@ _FLAGS = (
     "cancel_on_kill",
     "allow_short_prefix",
     "fail_fast",
+    "retry_verdicts",
     "deferrable",
 )
 

@@ -29,7 +29,7 @@ from airflow_provider_fc.core.outcome import Failure, Kind, Outcome
 from airflow_provider_fc.core.stopping import stop_submitted
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch import watch
-from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
+from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link, what_next
 from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of, wait_here
 from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
@@ -87,6 +87,7 @@ class InvokeExecution:
             push_link(task, hook, context)
             settle(task)
             self._refuse_what_needs_the_end()
+            parameters.whole_number("log_tail_lines", task.log_tail_lines, at_least=0)
             schedule = self._schedule(context) if task.wait_for_completion else None
             function = function_of_task(task, hook)
             started = self._start(hook, function, context)
@@ -258,7 +259,9 @@ class InvokeExecution:
     def _result(self, found: Invocation) -> dict[str, Any]:
         """Dump the invocation; a bad end raises."""
         if found.status not in SUCCESS_STATUSES:
-            raise InvocationsFailedError(f"{Failure.of(found)}{self._what_a_retry_does()}")
+            lines = parameters.whole_number("log_tail_lines", self.task.log_tail_lines, at_least=0) or 0
+            told = f"{Failure.of(found, lines)}{self._what_a_retry_does()}"
+            raise InvocationsFailedError(f"{told}\n{what_next(self.task.console_url)}")
         return found.to_dict((*defaults.FIELDS, *(["return_payload"] if self.task.include_return_payload else [])))
 
     def _what_a_retry_does(self) -> str:

@@ -11,17 +11,18 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturn
 from airflow_provider_fc._compat import first_reschedule_date, note, recall
 from airflow_provider_fc.core import errors, parameters
 from airflow_provider_fc.core.batch import Batch, failed_count, failure_text, nothing_expected
+from airflow_provider_fc.core.console import console_url
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     ConnectionNotFoundError,
     FunctionComputeError,
 )
-from airflow_provider_fc.core.explain import explain
+from airflow_provider_fc.core.explain import LOG_TAILS, explain
 from airflow_provider_fc.core.limits import RECORD_RETENTION
 from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch import watch
-from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
+from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link, what_next
 from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of
 from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
@@ -49,6 +50,7 @@ class SensorExecution:
     def __init__(self, sensor: FunctionComputeInvocationsSensor) -> None:
         self.sensor = sensor
         self._wait: Wait | None = None
+        self._console_url: str | None = None
         self._hook: FunctionComputeHook | None = None  # with the connection, read once for all polls
 
     def first_poll_or_defer(self, context: Context) -> dict[str, Any]:
@@ -63,7 +65,7 @@ class SensorExecution:
             limit = min(wait.schedule.deadline, datetime.now(UTC) + timedelta(seconds=_FIRST_POLL_SECONDS))
             outcome = hook.client.run(wait.first_poll(hook.client.context.until(limit)))
         if outcome is not None and outcome.decided:
-            return self._conclude(outcome)
+            return self._conclude(self._with_log_tails(outcome))
         raise deferral(self.sensor, FunctionComputeInvocationsTrigger, wait)
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -83,7 +85,7 @@ class SensorExecution:
             self._hook = None  # maybe it is the connection's fault: it is read again
         if outcome is None or not outcome.decided:
             return PokeReturnValue(False)
-        return PokeReturnValue(True, self._conclude(outcome))
+        return PokeReturnValue(True, self._conclude(self._with_log_tails(outcome)))
 
     def complete(self, event: object) -> dict[str, Any]:
         """Turn the trigger's event into the task's result."""
@@ -160,6 +162,8 @@ class SensorExecution:
         sensor = self.sensor
         push_link(sensor, hook, context)
         settle(sensor)
+        self._console_url = sensor.console_url
+        parameters.whole_number("log_tail_lines", sensor.log_tail_lines, at_least=0)
         batch = self._batch(hook)
         timeout = self._seconds_to_wait()
         poke_interval = parameters.seconds("poke_interval", sensor.poke_interval)
@@ -220,7 +224,18 @@ class SensorExecution:
             return outcome.summary.to_dict()
         if outcome.kind is Kind.TIMEOUT:
             raise AirflowSensorTimeout(f"Timed out waiting for {self.sensor.what()}: {outcome.reason}")
-        raise _ERRORS.get(outcome.kind, errors.TriggerError)(outcome.reason)
+        next_steps = f"\n{what_next(self._console_url)}" if outcome.kind is Kind.FAILED else ""
+        raise _ERRORS.get(outcome.kind, errors.TriggerError)(f"{outcome.reason}{next_steps}")
+
+    @property
+    def _log_tail_lines(self) -> int:
+        return parameters.whole_number("log_tail_lines", self.sensor.log_tail_lines, at_least=0) or 0
+
+    def _with_log_tails(self, outcome: Outcome) -> Outcome:
+        """Quote the log of the first failures, where that is asked for: a listing need not have it."""
+        if outcome.kind is not Kind.FAILED or outcome.summary is None or not self._log_tail_lines:
+            return outcome
+        return self._explained(outcome, outcome.summary, at_most=LOG_TAILS)
 
     def _conclude_deferred(self, outcome: Outcome) -> dict[str, Any]:
         if outcome.summary is not None and outcome.summary.failed and outcome.kind in (Kind.SUCCESS, Kind.FAILED):
@@ -228,13 +243,16 @@ class SensorExecution:
         self.sensor.log.info("%s: %s", outcome.kind.value.capitalize(), outcome.reason)
         return self._conclude(outcome)
 
-    def _explained(self, outcome: Outcome, summary: Summary) -> Outcome:
+    def _explained(self, outcome: Outcome, summary: Summary, at_most: int | None = None) -> Outcome:
         """Fetch the error texts, which a trigger leaves out. Whatever goes wrong here, the verdict stands."""
         try:
             with hook_of(self.sensor) as hook:
                 batch = self._batch(hook)
                 limit = datetime.now(UTC) + timedelta(seconds=_EXPLAIN_SECONDS)
-                summary = hook.client.run(explain(batch, summary, hook.client.context.until(limit)))
+                self._console_url = console_url(hook.settings, batch.function)
+                lines = self._log_tail_lines if outcome.kind is Kind.FAILED else 0
+                context = hook.client.context.until(limit)
+                summary = hook.client.run(explain(batch, summary, context, log_tail_lines=lines, at_most=at_most))
         except Exception as error:  # noqa: BLE001 - the connection may be gone by now, in any of Airflow's ways
             self.sensor.log.warning("The error texts could not be fetched: %s", error)
             return outcome

@@ -21,7 +21,7 @@ from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
 with DAG("rescheduled", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC")) as dag:
     FunctionComputeInvocationsSensor(
         task_id="wait", function_name="resize", invocation_id_prefix="job-", mode="reschedule", poke_interval=1,
-        settle_seconds=1, timeout=120,
+        settle_seconds=1, timeout=120, progress_interval=None,
     )
 """
 

@@ -93,7 +93,35 @@ def test_a_dump_holds_every_field_in_json_s_own_types() -> None:
 
     assert json.loads(json.dumps(dumped)) == dumped
     assert tuple(dumped) == FIELDS
-    assert set(FIELDS) == {*Invocation.__struct_fields__, "started_at", "ended_at", "is_terminal"}
+    assert set(FIELDS) == {*Invocation.__struct_fields__, "started_at", "ended_at", "is_terminal", "log_tail"}
+
+
+LOG_TAILS = {
+    "of the last event that has one": (['{"logTail": "first"}', '{"Error": "e", "logTail": "last"}', None], "last"),
+    "none": (['{"Error": "boom"}', "", None], None),
+    "no events": ([], None),
+    "no JSON": (["logTail: x"], None),
+    "no object": (['["logTail"]'], None),
+    "no text": (['{"logTail": 5}'], None),
+    "null": (['{"logTail": null}'], None),
+}
+
+
+@pytest.mark.parametrize(("details", "tail"), LOG_TAILS.values(), ids=LOG_TAILS)
+def test_the_end_of_the_log_is_read_from_the_events(details: list[str | None], tail: str | None) -> None:
+    events = tuple(Event(event_detail=detail) for detail in details)
+
+    item = Invocation(invocation_id="job-1", status="Failed", events=events)
+
+    assert item.log_tail == tail
+    assert item.to_dict(["log_tail"]) == {"log_tail": tail}
+
+
+@given(st.text())
+def test_no_detail_of_an_event_breaks_the_reading_of_its_log(detail: str) -> None:
+    item = Invocation(invocation_id="job-1", status="Failed", events=(Event(event_detail=detail + "logTail"),))
+
+    assert item.log_tail is None or isinstance(item.log_tail, str)
 
 
 @pytest.mark.parametrize("name", FIELDS)

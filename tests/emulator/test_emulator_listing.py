@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 
+import msgspec
 import pytest
 
 from airflow_provider_fc.emulator.listing import Query
@@ -277,6 +278,7 @@ def test_an_item_has_its_generation_s_fields(client, state, clock, path, expecte
 
     (item,) = client("GET", path).body["invocations" if path != FC_2023 else "tasks"]
     events = item.pop("events")
+    request = f"RequestId: {item['requestId']}"
     assert item.pop("instanceId") == f"c-{item.pop('requestId')}"
     assert item == expected
     assert [event["status"] for event in events] == ["Running", "Retrying", "Running", "Failed"]
@@ -284,7 +286,9 @@ def test_an_item_has_its_generation_s_fields(client, state, clock, path, expecte
         "eventId": 4,
         "status": "Failed",
         "timestamp": 1_700_000_007_000,
-        "eventDetail": '{"Error":"boom"}',
+        "eventDetail": msgspec.json.encode(
+            {"Error": "boom", "logTail": f"FC Invoke Start {request}\nboom\nFC Invoke End {request}\n"}
+        ).decode(),
     }
 
 

@@ -1,0 +1,204 @@
+"""What a retry cannot change is not retried; and what a failure says."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
+from running import MODES, context, fire, rebuilt, run
+
+from airflow_provider_fc import exceptions
+from airflow_provider_fc.core import wait
+from airflow_provider_fc.emulator.server import FunctionComputeEmulator
+from airflow_provider_fc.execution.verdicts import NO_RETRY, VERDICTS, end_retries
+from airflow_provider_fc.operators import FunctionComputeInvokeOperator, FunctionComputeListInvocationsOperator
+from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
+
+pytestmark = pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks up reschedules there
+
+
+@pytest.fixture
+def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
+    monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
+    monkeypatch.setattr(wait, "SHORTEST", 0.0)
+    with FunctionComputeEmulator() as emulator:
+        connection(**{**emulator.connection, "extra": {**extra_of(emulator), "region_id": "cn-hangzhou"}})
+        yield emulator
+
+
+def extra_of(emulator: FunctionComputeEmulator) -> dict[str, Any]:
+    extra = emulator.connection["extra"]
+    return extra if isinstance(extra, dict) else {}
+
+
+def sensor(mode: str, **parameters: Any) -> FunctionComputeInvocationsSensor:
+    return FunctionComputeInvocationsSensor(
+        task_id="wait",
+        **{
+            "function_name": "resize",
+            "invocation_id_prefix": "job-",
+            "poke_interval": 0.02,
+            "timeout": 5,
+            "settle_seconds": 0,
+            "deferrable": mode == "deferred",
+            "mode": "reschedule" if mode == "reschedule" else "poke",
+            **parameters,
+        },
+    )
+
+
+def add_failed(emulator: FunctionComputeEmulator, mode: str = "poke", how_many: int = 1, **script: Any) -> None:
+    statuses = ["Running", "Running", "Failed"] if mode == "deferred" else ["Failed"]
+    for number in range(how_many):
+        emulator.add_invocations([{"function": "resize", "id": f"job-{number}", "statuses": statuses, **script}])
+
+
+def error_of(waiting: FunctionComputeInvocationsSensor) -> Exception:
+    with pytest.raises(exceptions.FunctionComputeError) as caught:
+        run(waiting)
+    return caught.value
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_a_failed_batch_is_not_retried_and_says_so_in_every_mode(
+    emulator: FunctionComputeEmulator, mode: str, soft_fail: bool
+) -> None:
+    add_failed(emulator, mode)
+
+    error = error_of(sensor(mode, soft_fail=soft_fail))
+
+    assert isinstance(error, AirflowFailException)
+    assert isinstance(error, exceptions.InvocationsFailedError)
+    assert type(error).__name__ == "InvocationsFailedError"
+    assert str(error).endswith(NO_RETRY)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_retry_verdicts_has_them_retried(emulator: FunctionComputeEmulator, mode: str) -> None:
+    add_failed(emulator, mode)
+
+    error = error_of(sensor(mode, retry_verdicts="true"))
+
+    assert type(error) is exceptions.InvocationsFailedError
+    assert NO_RETRY not in str(error)
+
+
+WRONG = {
+    "a parameter": ({"on_empty": "{{ nothing }}x"}, exceptions.ParameterError, True),
+    "retry_verdicts itself": ({"retry_verdicts": "perhaps"}, exceptions.ParameterError, True),
+    "nothing there": ({"on_empty": "fail"}, exceptions.NoInvocationsError, False),
+    "a connection that is missing": ({"fc_conn_id": "nowhere"}, exceptions.ConnectionNotFoundError, False),
+}
+
+
+@pytest.mark.parametrize(("parameters", "kind", "final"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("mode", ["poke", "deferred"])
+def test_what_a_retry_may_change_is_retried(
+    emulator: FunctionComputeEmulator, mode: str, parameters: dict[str, Any], kind: type[Exception], final: bool
+) -> None:
+    error = error_of(sensor(mode, **parameters))
+
+    assert isinstance(error, kind)
+    assert isinstance(error, AirflowFailException) == final
+
+
+def test_refused_keys_are_not_retried(emulator: FunctionComputeEmulator, connection: Callable[..., str]) -> None:
+    connection(**{**emulator.connection, "password": "wrong"})
+
+    error = error_of(sensor("poke"))
+
+    assert isinstance(error, exceptions.AccessDeniedError)
+    assert isinstance(error, AirflowFailException)
+    assert error.status == 403
+
+
+@pytest.mark.parametrize("kind", VERDICTS)
+def test_a_verdict_comes_out_of_a_pickle_as_ours(kind: type[exceptions.FunctionComputeError]) -> None:
+    error = kind.__new__(kind)
+    Exception.__init__(error, "text")
+    end_retries(error, False)
+    end_retries(error, False)
+
+    again = pickle.loads(pickle.dumps(error))
+
+    assert isinstance(error, AirflowException)
+    assert type(again) is kind
+    assert str(again) == str(error) == f"text\n{NO_RETRY}"
+
+
+# Why it failed
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_failure_says_what_to_do_next(emulator: FunctionComputeEmulator, mode: str) -> None:
+    add_failed(emulator, mode)
+
+    text = str(error_of(sensor(mode, retry_verdicts=True)))
+
+    assert "look at them in the console (https://" in text.splitlines()[-1]
+    assert text.endswith("clear this task")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_log_of_a_function_is_quoted_for_three_failures_when_asked_for(
+    emulator: FunctionComputeEmulator, mode: str
+) -> None:
+    add_failed(emulator, mode, how_many=5, error_message="\n".join(f"line {number}" for number in range(40)))
+
+    text = str(error_of(sensor(mode, log_tail_lines="5")))
+
+    assert text.count("the end of its log:") == 3
+    assert (
+        "      | line 36\n      | line 37\n      | line 38\n      | line 39\n      | FC Invoke End RequestId: " in text
+    )
+    assert "| line 35" not in text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_log_of_a_function_is_never_shown_unasked(emulator: FunctionComputeEmulator, mode: str) -> None:
+    add_failed(emulator, mode)
+
+    assert "FC Invoke" not in str(error_of(sensor(mode)))
+    assert "FC Invoke" not in str(run(sensor("poke", max_failed=None)))
+
+
+def test_the_log_of_a_function_is_in_no_event(emulator: FunctionComputeEmulator) -> None:
+    add_failed(emulator, "deferred")
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor("deferred", log_tail_lines=20).execute(context())
+
+    assert "log_tail" not in str(rebuilt(deferred.value.trigger).serialize())
+    [event] = fire(deferred.value.trigger)
+    assert event["kind"] == "failed"
+    assert "FC Invoke" not in str(event)
+
+
+@pytest.mark.parametrize("lines", [0, 20])
+def test_the_invoke_operator_quotes_the_log_when_asked_to(emulator: FunctionComputeEmulator, lines: int) -> None:
+    emulator.add_invocations([{"function": "resize", "id": "mine", "statuses": ["Failed"]}])
+    task = FunctionComputeInvokeOperator(
+        task_id="invoke", function_name="resize", invocation_id="mine", log_tail_lines=lines, retries=2
+    )
+
+    with pytest.raises(exceptions.InvocationsFailedError) as caught:
+        task.execute(context(try_number=2, max_tries=2))
+
+    assert not isinstance(caught.value, AirflowFailException)  # a retry is a new attempt
+    assert ("FC Invoke Start RequestId: " in str(caught.value)) == bool(lines)
+    assert str(caught.value).endswith("clear this task")
+
+
+def test_the_list_operator_has_the_log_as_a_field_for_whoever_names_it(emulator: FunctionComputeEmulator) -> None:
+    add_failed(emulator)
+
+    def rows(**parameters: Any) -> Any:
+        task = FunctionComputeListInvocationsOperator(task_id="list", function_name="resize", **parameters)
+        return task.execute(context())
+
+    [row] = rows(fields=["invocation_id", "log_tail"])
+    assert row["log_tail"].startswith("FC Invoke Start RequestId: ")
+    assert "FC Invoke" not in str(rows())
