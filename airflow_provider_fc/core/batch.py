@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from os.path import commonprefix
 from sys import intern
@@ -59,53 +60,28 @@ class Batch:
         object.__setattr__(self, "members", frozenset(self.ids))
 
     @classmethod
-    def from_parameters(
-        cls,
-        function: FunctionRef,
-        *,
-        invocation_id_prefix: object = None,
-        invocation_ids: object = None,
-        started_after: object = None,
-        expected_count: object = None,
-        settle_seconds: object = defaults.SETTLE_SECONDS,
-        on_empty: object = "wait",
-        success_statuses: object = None,
-        max_failed: object = 0,
-        fail_fast: object = False,
-        visible_within: float | None = None,
-    ) -> Batch:
+    def from_parameters(cls, function: FunctionRef, *, visible_within: float | None = None, **given: object) -> Batch:
         """Check the sensor's parameters as templates render them.
 
+        :param given: named as in :data:`PARAMETERS`; the rest has the defaults above.
         :raises ParameterError: names the parameter and the fix.
         """
-        prefix = parameters.id_prefix("invocation_id_prefix", invocation_id_prefix)
-        ids = parameters.invocation_ids("invocation_ids", invocation_ids)
-        if bool(prefix) == bool(ids):
+        rows = ((*PARAMETERS[name], name, value) for name, value in given.items())
+        checked = {field: check(name, value) for field, check, name, value in rows}
+        batch = cls(function, visible_within=visible_within, **checked)
+        if bool(batch.prefix) == bool(batch.ids):
             raise ParameterError(
                 "invocation_id_prefix",
                 "is given beside invocation_ids; give one of the two"
-                if ids
+                if batch.ids
                 else "is missing; give it or invocation_ids",
             )
-        expected = parameters.whole_number("expected_count", expected_count, at_least=0)
-        if ids and expected is not None and expected > len(ids):
+        expected = batch.expected_count
+        if batch.ids and expected is not None and expected > len(batch.ids):
             raise ParameterError(
-                "expected_count", f"is {expected}, but invocation_ids has only {len(ids)} different ids"
+                "expected_count", f"is {expected}, but invocation_ids has only {len(batch.ids)} different ids"
             )
-        return cls(
-            function=function,
-            prefix=prefix,
-            ids=ids,
-            started_after=parameters.epoch_ms("started_after", started_after),
-            expected_count=expected,
-            settle_seconds=parameters.seconds("settle_seconds", settle_seconds),
-            on_empty=parameters.choice("on_empty", on_empty, get_args(OnEmpty)),
-            success_statuses=parameters.statuses("success_statuses", success_statuses, terminal=True)
-            or tuple(SUCCESS_STATUSES),
-            max_failed=parameters.unlimited_number("max_failed", max_failed),
-            fail_fast=parameters.boolean("fail_fast", fail_fast),
-            visible_within=visible_within,
-        )
+        return batch
 
     def to_json(self) -> dict[str, Any]:
         """Dump it for a trigger's arguments."""
@@ -167,6 +143,24 @@ class Batch:
         if len(self.ids) == 1:
             which = f"id {self.ids[0]!r}"
         return f"invocations of {self.function.function_name} ({which})"
+
+
+def _success_statuses(name: str, value: object) -> tuple[str, ...]:
+    return parameters.statuses(name, value, terminal=True) or tuple(SUCCESS_STATUSES)
+
+
+PARAMETERS: dict[str, tuple[str, Callable[[str, Any], Any]]] = {
+    "invocation_id_prefix": ("prefix", parameters.id_prefix),
+    "invocation_ids": ("ids", parameters.invocation_ids),
+    "started_after": ("started_after", parameters.epoch_ms),
+    "expected_count": ("expected_count", partial(parameters.whole_number, at_least=0)),
+    "settle_seconds": ("settle_seconds", parameters.seconds),
+    "on_empty": ("on_empty", partial(parameters.choice, allowed=get_args(OnEmpty))),
+    "success_statuses": ("success_statuses", _success_statuses),
+    "max_failed": ("max_failed", parameters.unlimited_number),
+    "fail_fast": ("fail_fast", parameters.boolean),
+}
+"""The sensor's parameters: the field of :class:`Batch` that each becomes, and how it is checked."""
 
 
 def digest(invocation_id: str) -> bytes:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, get_args
 
 from airflow_provider_fc.core import parameters
-from airflow_provider_fc.core.batch import OnEmpty
+from airflow_provider_fc.core.batch import PARAMETERS
 from airflow_provider_fc.core.bounded import OnOverflow
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.operations import FILTERS
@@ -24,26 +24,20 @@ def _one_of(kind: Any) -> Check:
 
 
 CHECKS: dict[str, Check] = {
-    **{name: check for name, (_, check) in FILTERS.items()},
+    **{name: check for name, (_, check) in {**FILTERS, **PARAMETERS}.items()},
     "invocation_id": parameters.invocation_id,
     "invocation_ids": partial(parameters.invocation_ids, may_be_empty=True),
-    "success_statuses": partial(parameters.statuses, terminal=True),
     "on_missing": partial(parameters.choice, allowed=("fail", "ignore")),
-    "on_empty": _one_of(OnEmpty),
     "on_overflow": _one_of(OnOverflow),
     "fields": parameters.fields,
-    "expected_count": _count,
-    "max_failed": parameters.unlimited_number,
     "limit": _count,
     "max_items": _number,
     "max_bytes": _number,
     "max_concurrency": partial(_number, at_most=parameters.MOST_AT_THE_SAME_TIME),
     "delay": parameters.delay,
-    "settle_seconds": parameters.seconds,
     "poll_interval": parameters.interval,
     "progress_interval": parameters.interval,
     "timeout": parameters.seconds,
-    "fail_fast": parameters.boolean,
     "retry_verdicts": parameters.boolean,
     "log_tail_lines": _count,
     "wait_for_completion": parameters.boolean,

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturn
 
 from airflow_provider_fc._compat import first_reschedule_date, note, recall
 from airflow_provider_fc.core import errors, parameters
-from airflow_provider_fc.core.batch import Batch, failed_count, failure_text, nothing_expected
+from airflow_provider_fc.core.batch import PARAMETERS, Batch, failed_count, failure_text, nothing_expected
 from airflow_provider_fc.core.console import console_url
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
@@ -144,18 +144,9 @@ class SensorExecution:
 
     def _batch(self, hook: FunctionComputeHook) -> Batch:
         sensor = self.sensor
-        return Batch.from_parameters(
-            function_of_task(sensor, hook),
-            invocation_id_prefix=sensor.invocation_id_prefix,
-            invocation_ids=parameters.known_ids("invocation_ids", sensor.invocation_ids, on_missing=sensor.on_missing),
-            started_after=sensor.started_after,
-            expected_count=sensor.expected_count,
-            settle_seconds=sensor.settle_seconds,
-            on_empty=sensor.on_empty,
-            success_statuses=sensor.success_statuses,
-            max_failed=sensor.max_failed,
-            fail_fast=sensor.fail_fast,
-        )
+        given = {name: getattr(sensor, name) for name in PARAMETERS}
+        ids = parameters.known_ids("invocation_ids", sensor.invocation_ids, on_missing=sensor.on_missing)
+        return Batch.from_parameters(function_of_task(sensor, hook), **{**given, "invocation_ids": ids})
 
     def _start(self, hook: FunctionComputeHook, context: Context) -> Wait:
         """Check the parameters and set up the wait."""
