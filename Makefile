@@ -9,15 +9,17 @@ WORKERS ?= auto
 HISTORIES ?= 27000
 SEEDS ?= 1 2 3 4
 
-# The Airflow that this project is developed on, and the others it is run on.
+# The Airflow that this project is developed on, and the others it is run on: the last patch of each minor version.
 AIRFLOW = 3.3.2
-OTHER_AIRFLOWS = 2.11.2 3.2.2
+OTHER_AIRFLOWS = 2.11.2 3.0.6 3.1.8 3.2.2
 VERSION ?=
 EXTRAS = credentials,test,judges,lint
 EXTRAS_OTHERS = credentials,test
 EXTRAS_PINNED = $(EXTRAS),pictures
 
-# Releases that came out after this Airflow: with the newest of them it does not start, or imports warn.
+# Releases that came out after these Airflows: with the newest of them they do not start, or imports warn.
+BOUNDS_3_0 = 'pydantic<2.12' 'fastapi<0.118' 'cadwyn<6' 'pyjwt<2.11'
+BOUNDS_3_1 = 'pydantic<2.13' 'sqlalchemy<2.1'
 BOUNDS_3_2 = 'pydantic<2.14' 'sqlalchemy<2.1' 'fastapi<0.137'
 
 # uv makes the environments: the one on PATH, else one that pip puts into .venv-uv. `make test UV=` does without it.
@@ -139,6 +141,8 @@ release-check: build | $(OWN_UV) ## check what is in dist/, and install the whee
 
 constraints: | $(or $(OWN_UV),$(if $(UV),,.venv-uv/bin/uv)) ## renew the pins in constraints/
 	$(call compile,2.11.2,3.11 3.12,$(EXTRAS_OTHERS),)
+	$(call compile,3.0.6,3.11,$(EXTRAS_OTHERS),$(BOUNDS_3_0))
+	$(call compile,3.1.8,3.11,$(EXTRAS_OTHERS),$(BOUNDS_3_1))
 	$(call compile,3.2.2,3.11,$(EXTRAS_OTHERS),$(BOUNDS_3_2))
 	$(call compile,$(AIRFLOW),3.11 3.12 3.13,$(EXTRAS_PINNED),build uv)
 	printf '%s\n' $(DOCS) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header --no-annotate --upgrade \

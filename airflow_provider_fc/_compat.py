@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import uuid4
 
 try:
@@ -17,11 +17,14 @@ except ImportError:  # Airflow 2.11
     AIRFLOW_2 = True
 else:
     AIRFLOW_2 = False
+ASKS_ON_THE_LOOP = hasattr(masking, "amask_secret")  # Airflow 3.3.2 and later can, without blocking it
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, BaseSensorOperator, Context
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
+_asking: set[asyncio.Future[Any]] = set()
 
 
 def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datetime | None:
@@ -154,13 +157,27 @@ def mask_secret(secret: str) -> None:
     masking.mask_secret(secret)
 
 
+async def ask_airflow(function: Callable[..., T], *arguments: Any) -> T:
+    """Call what asks Airflow's supervisor, from an event loop that shares the connection to it.
+
+    In Airflow 3.0 and 3.1 each answer must be read, right after its question, on the triggerer's loop; else the
+    triggerer ends with "Response read out of order" (apache/airflow#64620). asgiref's thread sees to that, one of
+    ``asyncio.to_thread`` does not; and the question is brought to its end when whoever asked is cancelled.
+    """
+    from asgiref.sync import sync_to_async
+
+    asking = asyncio.ensure_future(sync_to_async(function)(*arguments))
+    _asking.add(asking)  # the loop itself keeps no task alive
+    asking.add_done_callback(_asking.discard)
+    return await asyncio.shield(asking)
+
+
 async def amask_secret(secret: str) -> None:
-    """Do the same on an event loop, where Airflow 3 must not call its supervisor synchronously."""
-    amask = getattr(masking, "amask_secret", None)
-    if amask is None:  # before Airflow 3.3
-        await asyncio.to_thread(mask_secret, secret)
+    """Keep a secret out of this trigger's logs."""
+    if ASKS_ON_THE_LOOP:
+        await masking.amask_secret(secret)
     else:
-        await amask(secret)
+        await ask_airflow(mask_secret, secret)
 
 
 def mapped_arguments(task: BaseOperator) -> frozenset[str]:

@@ -20,7 +20,7 @@ import msgspec
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_fc import connection_form
-from airflow_provider_fc._compat import amask_secret, mask_secret, silence_scheme_warning
+from airflow_provider_fc._compat import ASKS_ON_THE_LOOP, amask_secret, ask_airflow, mask_secret, silence_scheme_warning
 from airflow_provider_fc.core import connection_test, defaults
 from airflow_provider_fc.core.errors import (
     ConnectionNotFoundError,
@@ -411,11 +411,10 @@ def _attempt_to_stop(client: SyncClient, operation: StopInvocation) -> str | Fun
 
 
 async def _read_connection(conn_id: str) -> Connection:
-    # Only triggers need it, and it brings the model of connections.
-    from airflow.providers.common.compat.connection import get_async_connection
-
     try:
-        return await get_async_connection(conn_id)
+        if ASKS_ON_THE_LOOP:
+            return await BaseHook.aget_connection(conn_id)
+        return await ask_airflow(BaseHook.get_connection, conn_id)
     except AirflowNotFoundException as error:
         raise _no_such_connection(conn_id) from error
 

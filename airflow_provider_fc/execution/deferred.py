@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import asgiref.sync  # noqa: F401 - Airflow's reading of connections needs it, and must not import it on the loop
-from airflow.providers.common.compat import connection  # noqa: F401 - the same
+import asgiref.sync  # noqa: F401 - reading connections needs it, and must not import it on the loop
 
 from airflow_provider_fc.clients import aio  # noqa: F401 - the hook imports it when it is first used
 from airflow_provider_fc.core.batch import Batch

@@ -16,7 +16,7 @@ SCRIPT = """
 import asyncio, concurrent.futures.thread, json, sys, threading, time
 
 import airflow.triggers.base
-from airflow.providers.common.compat.connection import get_async_connection
+from airflow_provider_fc.hooks import _read_connection
 from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
 
 BLOCKING = {"open", "import", "os.listdir", "os.scandir", "subprocess.Popen", "time.sleep",
@@ -32,7 +32,7 @@ sys.addaudithook(note)
 
 async def wait():
     global watching
-    await get_async_connection("fc_default")  # a triggerer has long imported what Airflow itself needs for this
+    await _read_connection("fc_default")  # a triggerer has long imported what Airflow itself needs for this
     now = time.time()
     function = {"api_version": "2023-03-30", "function_name": "resize", "service_name": None, "qualifier": None}
     made = FunctionComputeInvocationsTrigger(

@@ -1,0 +1,137 @@
+"""Triggers share one connection to Airflow's supervisor with the triggerer's own loop: its order must survive them.
+
+Airflow 3.0 and 3.1 expect each answer right after its question; one that is read late, or not at all, ends the
+triggerer with "Response read out of order" (apache/airflow#64620).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import msgspec
+import pytest
+
+pytest.importorskip("airflow.sdk", reason="Airflow 2 has no supervisor")
+
+from airflow.jobs import triggerer_job_runner as triggerer
+from airflow.sdk.execution_time import task_runner
+
+from airflow_provider_fc import _compat
+from airflow_provider_fc.hooks import FunctionComputeAsyncHook
+
+# Airflow 3.0 says so of itself.
+pytestmark = pytest.mark.filterwarnings("ignore:Using Connection.get_connection_from_secrets:DeprecationWarning")
+
+ANSWERS: dict[str, dict[str, Any] | None] = {
+    "GetConnection": {
+        "type": "ConnectionResult",
+        "conn_id": "fc_elsewhere",
+        "conn_type": "alibaba_fc",
+        "host": None,
+        "schema": None,
+        "port": None,
+        "login": "a key's id",
+        "password": "a key's secret",
+        "extra": '{"region_id": "cn-hangzhou", "account_id": "1234567890123456"}',
+    },
+    "TriggerStateChanges": {"type": "TriggerStateSync", "to_create": [], "to_cancel": []},
+    "MaskSecret": None,
+}
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer like the supervisor: one question after the other, and not at once."""
+    while True:
+        frame = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+        number, question, *_ = msgspec.msgpack.decode(frame)
+        await asyncio.sleep(0.005)
+        answer = msgspec.msgpack.encode([number, ANSWERS[question["type"]], None])
+        writer.write(len(answer).to_bytes(4, "big") + answer)
+
+
+@asynccontextmanager
+async def _triggerer(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[triggerer.TriggerCommsDecoder]:
+    """What Airflow's own triggers talk through, with a supervisor at its other end."""
+    near, far = socket.socketpair()
+    asked, answers = await asyncio.open_connection(sock=far)
+    answering = asyncio.create_task(_answer(asked, answers))
+    reader, writer = await asyncio.open_connection(sock=near)
+    comms = triggerer.TriggerCommsDecoder(socket=None, async_reader=reader, async_writer=writer)
+    if hasattr(comms, "start_reader"):  # Airflow 3.2.2 and later
+        await comms.start_reader()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
+    try:
+        yield comms
+    finally:
+        await asyncio.gather(*_compat._asking)
+        writer.close()
+        with suppress(asyncio.IncompleteReadError):
+            await answering
+        answers.close()
+        with suppress(asyncio.IncompleteReadError):
+            await (getattr(comms, "_reader_task", None) or asyncio.sleep(0))
+
+
+async def _sync(comms: triggerer.TriggerCommsDecoder) -> str:
+    """Exchange what the triggerer's own loop exchanges with its supervisor every second."""
+    changes = triggerer.messages.TriggerStateChanges(events=None, failures=None, finished=None)
+    return type(await comms.asend(changes)).__name__
+
+
+async def _read() -> str:
+    return (await FunctionComputeAsyncHook("fc_elsewhere")._read()).region_id or ""
+
+
+def test_many_triggers_read_their_connection_and_mask_secrets_while_the_triggerer_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def scenario() -> tuple[list[str], list[str], list[None]]:
+        async with _triggerer(monkeypatch) as comms:
+            return await asyncio.gather(
+                asyncio.gather(*(_sync(comms) for _ in range(20))),
+                asyncio.gather(*(_read() for _ in range(20))),
+                asyncio.gather(*(_compat.amask_secret(f"secret number {n}") for n in range(20))),
+            )
+
+    synced, regions, _ = asyncio.run(asyncio.wait_for(scenario(), 20))
+
+    assert set(synced) == {"TriggerStateSync"}
+    assert set(regions) == {"cn-hangzhou"}
+
+
+BEGIN = pytest.mark.parametrize(
+    "begin", [_read, lambda: _compat.amask_secret("a secret")], ids=["connection", "secret"]
+)
+
+
+@BEGIN
+def test_what_a_trigger_asks_while_nobody_else_does_is_answered_before_the_next_question(
+    monkeypatch: pytest.MonkeyPatch, begin: Any
+) -> None:
+    async def scenario() -> list[str]:
+        async with _triggerer(monkeypatch) as comms:
+            await begin()
+            return [await _sync(comms) for _ in range(3)]
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 20)) == ["TriggerStateSync"] * 3
+
+
+@BEGIN
+@pytest.mark.parametrize("after", [0.0, 0.002, 0.004, 0.006, 0.008])
+def test_a_trigger_that_is_cancelled_meanwhile_leaves_no_answer_to_the_next_question(
+    monkeypatch: pytest.MonkeyPatch, begin: Any, after: float
+) -> None:
+    async def scenario() -> list[str]:
+        async with _triggerer(monkeypatch) as comms:
+            trigger = asyncio.ensure_future(begin())
+            await asyncio.sleep(after)
+            trigger.cancel()
+            with suppress(asyncio.CancelledError):
+                await trigger
+            return [await _sync(comms) for _ in range(3)]
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 20)) == ["TriggerStateSync"] * 3
