@@ -17,10 +17,11 @@ else:
     _Base = object
 
 
-def _check_literals(task_id: str | None, given: Mapping[str, Any]) -> None:
-    from airflow_provider_fc.core.literals import check_literals  # brings msgspec, which importing a DAG file need not
+def check_literals(task_id: str | None, given: Mapping[str, Any]) -> None:
+    """Name what is wrong whatever templates render."""
+    from airflow_provider_fc.core import literals  # brings msgspec, which importing a DAG file need not
 
-    check_literals(task_id, given)
+    literals.check_literals(task_id, given)
 
 
 def _holds_xcom(value: Any) -> bool:
@@ -58,12 +59,12 @@ class FunctionComputeTask(_Base):
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Begin a mapped task."""
-        _check_literals(kwargs.get("task_id"), {name: kwargs[name] for name in cls.parameters if name in kwargs})
+        check_literals(kwargs.get("task_id"), {name: kwargs[name] for name in cls.parameters if name in kwargs})
         return super().partial(**kwargs)
 
     def prepare_template(self) -> None:
         """Name literal mistakes: Airflow calls this when it has read the DAG file."""
-        _check_literals(self.task_id, {name: getattr(self, name) for name in self.parameters})
+        check_literals(self.task_id, {name: getattr(self, name) for name in self.parameters})
         super().prepare_template()
 
     def _do_render_template_fields(

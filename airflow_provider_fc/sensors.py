@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,25 +15,13 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_fc.base import FunctionComputeTask
+from airflow_provider_fc.base import FunctionComputeTask, check_literals
 from airflow_provider_fc.core import defaults
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, PokeReturnValue
 
     from airflow_provider_fc.execution.sense import SensorExecution
-
-
-def _refuse_endless(given: Mapping[str, Any]) -> None:
-    """Name the duration that is too long.
-
-    :raises ParameterError: one of them is.
-    """
-    from airflow_provider_fc.core.parameters import seconds  # for the message alone, and brings msgspec
-
-    for name in ("timeout", "poke_interval", "max_wait"):
-        if given.get(name) is not None:
-            seconds(name, given[name])
 
 
 class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
@@ -126,7 +114,9 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         try:
             super().__init__(**kwargs)
         except OverflowError:  # Airflow makes a timedelta of each duration here
-            _refuse_endless(kwargs)
+            # Then one of them is too long, and the message names it.
+            durations = {name: kwargs.get(name) for name in ("timeout", "poke_interval", "max_wait")}
+            check_literals(kwargs.get("task_id"), durations)
             raise
         self.function_name = function_name
         self.invocation_id_prefix = invocation_id_prefix
@@ -155,10 +145,8 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
             return self._execute(context)
 
     def _execute(self, context: Context) -> dict[str, Any]:
-        from airflow_provider_fc.core.parameters import boolean
-
         with self._outcome_policy():
-            self.deferrable = boolean("deferrable", self.deferrable)  # an environment variable gives the text "False"
+            self.deferrable = self._executing().is_deferrable()
         if self.deferrable:
             with self._outcome_policy():
                 return self._executing().first_poll_or_defer(context)

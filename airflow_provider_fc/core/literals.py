@@ -38,6 +38,8 @@ CHECKS: dict[str, Check] = {
     "poll_interval": parameters.interval,
     "progress_interval": parameters.interval,
     "timeout": parameters.seconds,
+    "poke_interval": parameters.seconds,
+    "max_wait": parameters.seconds,
     "retry_verdicts": parameters.boolean,
     "log_tail_lines": _count,
     "wait_for_completion": parameters.boolean,

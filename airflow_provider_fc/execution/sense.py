@@ -53,6 +53,10 @@ class SensorExecution:
         self._console_url: str | None = None
         self._hook: FunctionComputeHook | None = None  # with the connection, read once for all polls
 
+    def is_deferrable(self) -> bool:
+        """Read the flag: an environment variable gives the text "False"."""
+        return parameters.boolean("deferrable", self.sensor.deferrable)
+
     def first_poll_or_defer(self, context: Context) -> dict[str, Any]:
         """Poll once, cheaply; what has not ended yet is handed over to a trigger.
 
