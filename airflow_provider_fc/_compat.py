@@ -164,7 +164,7 @@ async def ask_airflow(function: Callable[..., T], *arguments: Any) -> T:
     triggerer ends with "Response read out of order" (apache/airflow#64620). asgiref's thread sees to that, one of
     ``asyncio.to_thread`` does not; and the question is brought to its end when whoever asked is cancelled.
     """
-    from asgiref.sync import sync_to_async
+    from asgiref.sync import sync_to_async  # only triggers need it
 
     asking = asyncio.ensure_future(sync_to_async(function)(*arguments))
     _asking.add(asking)  # the loop itself keeps no task alive
