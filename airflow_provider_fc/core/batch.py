@@ -66,7 +66,9 @@ class Batch:
         :param given: named as in :data:`PARAMETERS`; the rest has the defaults above.
         :raises ParameterError: names the parameter and the fix.
         """
-        rows = ((*PARAMETERS[name], name, value) for name, value in given.items())
+        checks = dict(PARAMETERS)
+        checks["invocation_ids"] = ("ids", partial(parameters.invocation_ids, of=function.function_name))
+        rows = ((*checks[name], name, value) for name, value in given.items())
         checked = {field: check(name, value) for field, check, name, value in rows}
         batch = cls(function, visible_within=visible_within, **checked)
         if bool(batch.prefix) == bool(batch.ids):

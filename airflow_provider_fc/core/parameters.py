@@ -117,11 +117,12 @@ def new_invocation_id(name: str, value: object) -> str:
 
 
 def invocation_ids(
-    name: str, value: object, *, at_most: int | None = MAX_IDS, may_be_empty: bool = False
+    name: str, value: object, *, at_most: int | None = MAX_IDS, may_be_empty: bool = False, of: str | None = None
 ) -> tuple[str, ...]:
     """Ids as text, or dicts with an ``invocation_id`` as our operators return them; each once, in order.
 
     :param value: a sequence, lazy ones of mapped tasks included, a JSON array as text, or ``None``.
+    :param of: the function whose invocations they are to be: of another one's, nothing would be found.
     """
     if value is None:
         return ()
@@ -134,12 +135,23 @@ def invocation_ids(
             f"{missing} of {len(items)} ids are missing: the tasks that should give them have submitted nothing or not "
             "finished; give on_missing='ignore' if only the others are meant",
         )
+    if of is not None:
+        _refuse_strangers(name, items, of)
     ids = tuple(dict.fromkeys(_id_of(name, item) for item in items))
     if not ids and not may_be_empty:
         raise ParameterError(name, "is empty; give at least one id, or skip the task when there is nothing to wait for")
     if at_most is not None and len(ids) > at_most:
         raise ParameterError(name, f"{len(ids)} ids are more than {at_most}; use a common prefix and expected_count")
     return ids
+
+
+def _refuse_strangers(name: str, items: Iterable[object], function_name: str) -> None:
+    for item in items:
+        other = str(item.get("function_name")) if isinstance(item, Mapping) and item.get("function_name") else ""
+        # FC 3.0 may name a function service$function; any other form of a name is no proof.
+        is_name = re.fullmatch(r"[\w$-]+", other)
+        if is_name and other.rpartition("$")[2] != function_name.rpartition("$")[2]:
+            raise ParameterError(name, f"holds an invocation of {other!r}, but function_name is {function_name!r}")
 
 
 def known_ids(name: str, value: object, *, on_missing: object) -> object:

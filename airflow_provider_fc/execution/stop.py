@@ -65,7 +65,8 @@ def _stop(
 
 def _ids(task: FunctionComputeStopInvocationsOperator, hook: FunctionComputeHook) -> Sequence[str]:
     known = parameters.known_ids("invocation_ids", task.invocation_ids, on_missing=task.on_missing)
-    ids = parameters.invocation_ids("invocation_ids", known, may_be_empty=True)
+    function = function_of_task(task, hook)
+    ids = parameters.invocation_ids("invocation_ids", known, may_be_empty=True, of=function.function_name)
     prefix = parameters.id_prefix("invocation_id_prefix", task.invocation_id_prefix)
     if (task.invocation_ids is None) == (prefix is None):
         raise ParameterError(

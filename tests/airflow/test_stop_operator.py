@@ -52,6 +52,15 @@ def test_each_id_has_its_fate(emulator: FunctionComputeEmulator) -> None:
     assert emulator.state.status("resize", "other") == "Running"
 
 
+def test_the_rows_of_another_function_are_an_error_and_no_clean_up_that_finds_nothing(
+    emulator: FunctionComputeEmulator,
+) -> None:
+    with pytest.raises(ParameterError, match="holds an invocation of 'other', but function_name is 'resize'"):
+        stop(invocation_ids=["job-1", {"invocation_id": "job-2", "function_name": "other"}])
+
+    assert not emulator.requests
+
+
 def test_what_was_just_submitted_and_cannot_be_seen_yet_is_stopped(emulator: FunctionComputeEmulator) -> None:
     add(emulator, live="Running")
     emulator.add_invocations([{"function": "resize", "id": "late", "statuses": ["Running"], "appears_after": 0.5}])

@@ -250,6 +250,31 @@ def test_an_empty_list_of_ids_is_refused(empty: Any) -> None:
     assert "is empty" in text or "is not an id" in text
 
 
+@pytest.mark.parametrize(
+    ("of", "named", "taken"),
+    [
+        ("resize", "other", False),
+        ("resize", "Resize", False),
+        ("media$resize", "media$other", False),
+        ("resize", "resize", True),
+        ("media$resize", "resize", True),
+        ("resize", "media$resize", True),
+        ("resize", "acs:fc:cn-hangzhou:1:x/other", True),  # a form that nobody knows proves nothing
+        ("resize", None, True),
+        ("resize", "", True),
+        (None, "other", True),
+    ],
+)
+def test_a_row_of_another_function_s_invocation_is_refused(of: str | None, named: Any, taken: bool) -> None:
+    rows = ["job-1", {"invocation_id": "job-2"}, {"invocation_id": "job-3", "function_name": named}]
+
+    if taken:
+        assert parameters.invocation_ids("ids", rows, of=of) == ("job-1", "job-2", "job-3")
+    else:
+        text = problem(parameters.invocation_ids, rows, of=of)
+        assert text == f"holds an invocation of {named!r}, but function_name is {of!r}"
+
+
 def test_a_thousand_ids_are_taken_and_one_more_is_not() -> None:
     ids = [f"job-{index}" for index in range(1001)]
 

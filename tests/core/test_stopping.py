@@ -27,6 +27,11 @@ def stopped(*answers: HttpResponse) -> tuple[str, list[str]]:
     return result, [request.method for request in talk.sent]
 
 
+def test_the_rows_of_another_function_are_refused_before_anything_is_stopped() -> None:
+    with pytest.raises(ParameterError, match=r"^invocation_ids: holds an invocation of 'other'"):
+        stop_operations(STOP.function, [{"invocation_id": "a", "function_name": "other"}])
+
+
 def test_no_list_at_all_is_refused_before_anything_is_stopped() -> None:
     with pytest.raises(ParameterError, match=r"^invocation_ids: is None; give a list of ids"):
         stop_operations(STOP.function, None)

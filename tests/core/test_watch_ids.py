@@ -54,6 +54,11 @@ def test_ids_without_a_common_prefix_are_found(world: World) -> None:
     assert world.kind_of(world.wait(invocation_ids=ids).poke(world.context)) is Kind.SUCCESS
 
 
+def test_the_rows_of_another_function_are_refused(world: World) -> None:
+    with pytest.raises(ParameterError, match=r"^invocation_ids: holds an invocation of 'other'"):
+        world.wait(invocation_ids=[{"invocation_id": "a", "function_name": "other"}])
+
+
 @pytest.mark.parametrize("ids", [["a"], ["a", "a"], ["a", "b"]], ids=str)
 def test_more_expected_than_there_are_ids_is_an_error(world: World, ids: list[str]) -> None:
     world.add(*set(ids), statuses=["Succeeded"])
