@@ -1,6 +1,6 @@
 """Run whenever a batch of invocations has ended, whoever started it: a DAG scheduled by an asset.
 
-Needs Airflow 3. The watcher's trigger looks once a minute, in the triggerer; no task waits. Each batch is announced
+Needs Airflow 3. The watcher's trigger polls once a minute, in the triggerer; no task waits. Each batch is announced
 once, on Airflow 3.3 over restarts too. What is announced is that all have *ended*: look at ``by_status``.
 """
 
