@@ -30,10 +30,10 @@ from airflow_provider_fc.core.announcing import (
 )
 from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.batch import Batch
+from airflow_provider_fc.core.batch_listing import Spacing
 from airflow_provider_fc.core.errors import FunctionComputeError, ParameterError
 from airflow_provider_fc.core.operations import ListInvocations
 from airflow_provider_fc.core.wait import Pace, Progress, Schedule
-from airflow_provider_fc.core.watch import Spacing
 from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 from airflow_provider_fc.triggers import load_execution
 

@@ -14,11 +14,11 @@ from core.test_decoding import FC_3, NEW
 
 from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.batch import Batch
+from airflow_provider_fc.core.batch_listing import BatchListing, Memory
 from airflow_provider_fc.core.decoding import read_page
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.listing import Listing
 from airflow_provider_fc.core.operations import ListInvocations
-from airflow_provider_fc.core.watch import BatchListing, Memory
 
 ITEMS = 100
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from harness import START, World
 
+from airflow_provider_fc.core.batch_listing import SPACING_PER_PAGE
 from airflow_provider_fc.core.errors import AccessDeniedError, CertificateError, TransportError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.outcome import Kind
-from airflow_provider_fc.core.watch import SPACING_PER_PAGE
 
 
 @pytest.fixture
