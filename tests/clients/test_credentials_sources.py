@@ -971,7 +971,7 @@ def test_the_examples_of_the_documentation_are_usable_connections() -> None:
         assert provider_for(settings).cached(None) is None
         used.append(settings.auth.auth_type)
 
-    assert used == ["ram_role_arn", "oidc_role_arn", "ecs_ram_role", "credentials_uri"]
+    assert sorted(used) == ["credentials_uri", "ecs_ram_role", "oidc_role_arn", "ram_role_arn"]
 
 
 FRESH = """

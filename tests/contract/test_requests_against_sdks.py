@@ -268,6 +268,7 @@ def test_we_read_every_field_that_the_official_model_has(full: Any, model: type,
         "started_at": "2020-09-13T12:26:40.004Z",
         "ended_at": "2020-09-13T12:26:40.005Z",
         "is_terminal": True,
+        "log_tail": None,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
@@ -56,8 +57,12 @@ def test_the_events_keep_what_went_wrong_on_the_way(state, clock):
         attempt(state, error=f"ValueError: {number}")
         clock.seconds += 10
 
-    details = [(event.status, event.event_detail) for event in shown(state).events if event.event_detail]
-    assert details == [("Retrying", '{"Error":"ValueError: 1"}'), ("Failed", '{"Error":"ValueError: 2"}')]
+    details = [(event.status, json.loads(event.event_detail)) for event in shown(state).events if event.event_detail]
+    assert [(status, detail["Error"]) for status, detail in details] == [
+        ("Retrying", "ValueError: 1"),
+        ("Failed", "ValueError: 2"),
+    ]
+    assert [detail.keys() for _, detail in details] == [{"Error"}, {"Error", "logTail"}], "the log's end is at the end"
 
 
 def test_a_retry_may_replace_the_start_time(state, clock):
