@@ -168,6 +168,7 @@ def test_none_in_partial_is_the_author_s_own(dag: DAG, cls: Any, name: str) -> N
     task = mapped(cls, dag, {other: "resize"}, **{name: None})
     if not isinstance(inspect.signature(cls.__init__).parameters[name].default, bool):
         settle(task)
+    assert getattr(task, name) is None
 
 
 @every_parameter
@@ -254,6 +255,8 @@ def test_a_subclass_may_have_template_fields_of_its_own(dag: DAG) -> None:
     render(task)
     settle(task)
 
+    assert task.function_name == "resize"
+
 
 DAG_OF_NOTHING = """
 import pendulum
@@ -315,10 +318,11 @@ def test_in_a_dag_run_what_upstream_does_not_return_is_an_error_mapped_or_not(
 # Literal mistakes, named when the DAG file is read
 
 
-def read(cls: Any, **given: Any) -> None:
+def read(cls: Any, **given: Any) -> FunctionComputeTask:
     dag = DAG("dag", schedule=None)
-    make(cls, dag, **given)
+    task = make(cls, dag, **given)
     dag.resolve_template_files()  # as Airflow does when it has read a DAG file
+    return task
 
 
 MISTAKES: list[tuple[Any, dict[str, Any], str]] = [
@@ -366,15 +370,15 @@ def test_a_literal_mistake_in_partial_is_named_there(cls: Any, given: dict[str, 
 
 @every_parameter
 def test_a_template_is_no_mistake_before_it_is_rendered(cls: Any, name: str) -> None:
-    read(cls, **{name: "{{ params.x }}"})
-    read(cls, **{name: ["{{ params.x }}"]})
-    read(cls, **{name: object()})
+    for value in ("{{ params.x }}", ["{{ params.x }}"], object()):
+        assert getattr(read(cls, **{name: value}), name) is value
 
 
 @every_parameter
 def test_what_is_right_is_taken_when_the_dag_file_is_read(cls: Any, name: str) -> None:
-    read(cls)
-    read(cls, **{name: inspect.signature(cls.__init__).parameters[name].default} if name != "function_name" else {})
+    value = "resize" if name == "function_name" else inspect.signature(cls.__init__).parameters[name].default
+
+    assert getattr(read(cls, **{name: value}), name) == value
 
 
 def test_a_mistake_is_an_import_error_of_its_dag_file(dags_folder: Path) -> None:
