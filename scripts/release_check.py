@@ -110,9 +110,10 @@ def check_installation(uv: str, wheel: Path, version: str) -> None:
         run([*install, "--constraint", str(pins), *requirements], cwd=folder)
         ask = [f"{environment}/bin/airflow", "providers", "get", "airflow-provider-fc", "--full", "--output", "json"]
         told = run(ask, cwd=folder, home=folder)
-        [about] = json.loads(told)
+        # Some versions log to stdout before they answer.
+        [about] = json.JSONDecoder().raw_decode(told[max(told.find("[{"), 0) :])[0]
         # Airflow 3.3 shows it here; earlier ones on their page of providers, from the same metadata (see check_wheel).
-        if not str(about.get("documentation-url", "http")).startswith("http"):
+        if not str(about.get("documentation-url", "http")).strip().startswith("http"):
             raise Wrong(f"Airflow {version} shows no address of the documentation: {told}")
         python = [f"{environment}/bin/python", "-c"]
         run([*python, "".join(f"import airflow_provider_fc.{name}\n" for name in IMPORTS)], cwd=folder, home=folder)
