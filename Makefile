@@ -137,7 +137,7 @@ build: $(VENV)/.test ## build the source distribution and the wheel into dist/
 	$(VENV)/bin/python -m hatchling build --directory dist
 
 release-check: build | $(OWN_UV) ## check what is in dist/, and install the wheel into clean environments
-	$(VENV)/bin/python scripts/release_check.py "$(UV)" $(OTHER_AIRFLOWS) $(AIRFLOW)
+	$(VENV)/bin/python scripts/release_check.py "$(if $(OWN_UV),$(abspath $(UV)),$(UV))" $(OTHER_AIRFLOWS) $(AIRFLOW)
 
 constraints: | $(or $(OWN_UV),$(if $(UV),,.venv-uv/bin/uv)) ## renew the pins in constraints/
 	$(call compile,2.11.2,3.11 3.12,$(EXTRAS_OTHERS),)
