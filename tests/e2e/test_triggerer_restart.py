@@ -84,7 +84,7 @@ def test_a_restarted_triggerer_changes_neither_deadline_nor_outcome(
     assert earliest + TIMEOUT <= end_of(airflow, run, "expires") <= latest + TIMEOUT + LATE
     text = "".join(log.read_text() for log in airflow.task_logs(run, "expires"))
     assert "AirflowSensorTimeout" in text
-    assert "1 found (Running 1)" in text
+    assert "1 unfinished: Running 1" in text
 
 
 def end_of(airflow: Airflow, run: Run, task_id: str) -> float:
