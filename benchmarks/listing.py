@@ -134,7 +134,10 @@ def main() -> int:
         with server() as port, server("--certificate", str(certificate)) as tls_port:
             plain = f"http://127.0.0.1:{port}"
             table = rows(plain, f"https://127.0.0.1:{tls_port}", str(ca))
-            chosen = options.row or [*table, "memory"]
+            known = [*table, "memory"]
+            chosen = options.row or known
+            if unknown := [name for name in chosen if name not in known]:
+                parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(known)}")
             print(HEADING, flush=True)
             for name in [name for name in chosen if name in table]:
                 results.append(compare(table[name], options.rounds))
