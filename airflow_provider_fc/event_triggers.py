@@ -33,6 +33,7 @@ from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.batch_listing import Spacing
 from airflow_provider_fc.core.errors import FunctionComputeError, ParameterError
 from airflow_provider_fc.core.operations import ListInvocations
+from airflow_provider_fc.core.policies import Policies
 from airflow_provider_fc.core.wait import Pace, Progress, Schedule
 from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 from airflow_provider_fc.triggers import load_execution
@@ -89,7 +90,7 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
         self.function_name = function_name
         self.invocation_id_prefix = prefix
         self.mode: Mode = parameters.choice("mode", mode, get_args(Mode))
-        self.poll_interval = parameters.interval("poll_interval", poll_interval)
+        self.poll_interval = parameters.interval("poll_interval", poll_interval, _policies().polling.shortest)
         self.service_name = service_name
         self.qualifier = qualifier
         for name, value in (("fc_conn_id", fc_conn_id), ("region_id", region_id)):
@@ -165,7 +166,7 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
         batch = Batch.from_parameters(function, invocation_id_prefix=self.invocation_id_prefix, max_failed=None)
         kind = BatchAnnouncer if self.mode == "batch" else EachAnnouncer
         try:
-            return kind(batch, AnnouncedIds.from_json(await self._stored()))
+            return kind(batch, AnnouncedIds.from_json(await self._stored()), _policies().announcing)
         except Exception as error:  # noqa: BLE001 - Airflow's API server, in any of its ways
             log.warning("The asset state store cannot be read, trying again: %s", type(error).__name__)
             return None
@@ -228,7 +229,8 @@ class _SharedListing:
         """Read every page of every listing, for ever. Errors are logged and tolerated: no task could fail."""
         await load_execution()
 
-        pace, spacing, progress = Pace(self._schedule(), random), Spacing(), Progress(_now)
+        pace = Pace(self._schedule(), random, _policies().polling)
+        spacing, progress = Spacing(), Progress(_now)
         await asyncio.sleep(pace.first())
         try:
             while True:
@@ -299,6 +301,10 @@ class _SharedListing:
 
 
 _listings: WeakValueDictionary[Hashable, _SharedListing] = WeakValueDictionary()
+
+
+def _policies() -> Policies:
+    return FunctionComputeAsyncHook.policies
 
 
 def _now() -> datetime:

@@ -13,7 +13,7 @@ from contextvars import copy_context
 from functools import cached_property
 from itertools import chain, islice
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -35,6 +35,7 @@ from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
 from airflow_provider_fc.core.listing import Listing, count
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, ListInvocations, StopInvocation
 from airflow_provider_fc.core.parameters import is_absent, text, whole_number
+from airflow_provider_fc.core.policies import PRODUCTION, Policies
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.core.stopping import by_stop_result, concurrency, stop, stop_operations, stop_unfinished
@@ -49,8 +50,6 @@ log = logging.getLogger(__name__)
 
 CONN_TYPES = ("alibaba_fc", "alibaba_cloud")
 silence_scheme_warning(CONN_TYPES)
-
-REREAD_SECONDS = 60.0
 
 
 def settings_from(conn: Connection, region_id: str | None = None) -> Settings:
@@ -121,6 +120,9 @@ class _ConnectionHook(BaseHook):
     conn_type = "alibaba_fc"
     hook_name = "Alibaba Cloud Function Compute"
 
+    policies: ClassVar[Policies] = PRODUCTION
+    """Those of all that Airflow makes. Nothing can hand them to it, so a test replaces them here and nowhere else."""
+
     def __init__(self, fc_conn_id: str = default_conn_name, region_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.fc_conn_id = fc_conn_id
@@ -171,7 +173,7 @@ class FunctionComputeHook(_ConnectionHook):
         # It brings requests, 0.2 s, which whoever only reads the connection does not need.
         from airflow_provider_fc.clients.sync import SyncClient
 
-        return SyncClient(self.settings, announce=_mask)
+        return SyncClient(self.settings, announce=_mask, policies=self.policies)
 
     def get_conn(self) -> SyncClient:
         return self.client
@@ -426,17 +428,20 @@ class _Rereads:
         self._next: dict[str, asyncio.Task[Connection]] = {}
         self._due: dict[str, float] = {}
 
-    async def read(self, conn_id: str) -> Connection:
-        """Wait for the next read of a connection."""
+    async def read(self, conn_id: str, pause: float) -> Connection:
+        """Wait for the next read of a connection.
+
+        :param pause: seconds between this one and the next.
+        """
         if conn_id not in self._next:
-            self._next[conn_id] = asyncio.ensure_future(self._read_when_due(conn_id))
+            self._next[conn_id] = asyncio.ensure_future(self._read_when_due(conn_id, pause))
         return await asyncio.shield(self._next[conn_id])
 
-    async def _read_when_due(self, conn_id: str) -> Connection:
+    async def _read_when_due(self, conn_id: str, pause: float) -> Connection:
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(self._due.get(conn_id, 0.0) - clock())
         del self._next[conn_id]  # before it begins: whoever asks later may know of a change that it does not see
-        self._due[conn_id] = clock() + REREAD_SECONDS
+        self._due[conn_id] = clock() + pause
         try:
             return await _read_connection(conn_id)
         except BaseException:
@@ -447,9 +452,8 @@ class _Rereads:
 _rereads: WeakKeyDictionary[asyncio.AbstractEventLoop, _Rereads] = WeakKeyDictionary()
 
 
-async def _reread_connection(conn_id: str) -> Connection:
-    """Read a connection again, with all others on this loop who wait for that."""
-    return await _rereads.setdefault(asyncio.get_running_loop(), _Rereads()).read(conn_id)
+def _rereads_of_this_loop() -> _Rereads:
+    return _rereads.setdefault(asyncio.get_running_loop(), _Rereads())
 
 
 class FunctionComputeAsyncHook(_ConnectionHook):
@@ -492,7 +496,11 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         await client.__aexit__(*exc_info)
 
     async def _read(self) -> Settings:
-        conn = await (_reread_connection if self.reread else _read_connection)(self._conn_id())
+        conn_id = self._conn_id()
+        if self.reread:
+            conn = await _rereads_of_this_loop().read(conn_id, self.policies.connections.reread)
+        else:
+            conn = await _read_connection(conn_id)
         self.settings = settings_from(conn, self.region_id)
         return self.settings
 
@@ -500,7 +508,7 @@ class FunctionComputeAsyncHook(_ConnectionHook):
         # It brings aiohttp, which the blocking hook does not need.
         from airflow_provider_fc.clients.aio import AsyncClient
 
-        return AsyncClient(settings, announce=_amask)
+        return AsyncClient(settings, announce=_amask, policies=self.policies)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[AsyncClient]:

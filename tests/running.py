@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +37,43 @@ class TaskInstance:
 
     def xcom_push(self, key: str, value: Any) -> None:
         self.xcoms[key] = json.loads(json.dumps(value))
+
+
+@dataclass
+class Reads:
+    """The connections that are read from Airflow, in order, and what happens to the reads.
+
+    :param errors: what the next reads end with instead.
+    :param then: awaited on this loop before a read hands over what it has found.
+    """
+
+    ids: list[str] = field(default_factory=list)
+    errors: Iterator[Exception] = field(default_factory=lambda: iter(()))
+    then: tuple[asyncio.AbstractEventLoop, Callable[[], Awaitable[object]]] | None = None
+
+    def read(self, found: Callable[[str], Any], conn_id: str) -> Any:
+        self._begin(conn_id)
+        conn = found(conn_id)
+        if self.then is not None:
+            loop, wait = self.then
+            asyncio.run_coroutine_threadsafe(_awaited(wait()), loop).result()
+        return conn
+
+    async def aread(self, found: Callable[[str], Awaitable[Any]], conn_id: str) -> Any:
+        self._begin(conn_id)
+        conn = await found(conn_id)
+        if self.then is not None:
+            await self.then[1]()
+        return conn
+
+    def _begin(self, conn_id: str) -> None:
+        self.ids.append(conn_id)
+        if error := next(self.errors, None):
+            raise error
+
+
+async def _awaited(something: Awaitable[object]) -> None:
+    await something
 
 
 def context(**fields: Any) -> dict[str, Any]:

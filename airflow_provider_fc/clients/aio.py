@@ -32,6 +32,7 @@ from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, S
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
+from airflow_provider_fc.core.policies import PRODUCTION, Policies
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials
 
@@ -187,13 +188,14 @@ class AsyncClient:
         announce: Callable[[Credentials], Awaitable[None]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        policies: Policies = PRODUCTION,
     ) -> None:
         self._settings = settings
         self._credentials = credentials or provider_for(settings)
         self._announce = announce
         self._announced: Credentials | None = None
         self._sleep = sleep
-        self.context = Context(settings, now=now, random=random.random, nonce=lambda: uuid4().hex)
+        self.context = Context(settings, now=now, random=random.random, nonce=lambda: uuid4().hex, policies=policies)
 
     async def __aenter__(self) -> AsyncClient:
         self._shared = _shared_session(self._settings)

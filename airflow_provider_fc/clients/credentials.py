@@ -37,10 +37,12 @@ class CredentialsProvider(Protocol):
         """
 
 
-def provider_for(settings: Settings) -> CredentialsProvider:
+def provider_for(settings: Settings, source: Callable[[Settings], Fetch] = source_for) -> CredentialsProvider:
     """Make the provider that the connection's ``auth_type`` asks for; makes no call of any kind.
 
     Whatever has to be fetched is shared by all clients of this process that would fetch it in the same way.
+
+    :param source: tells how credentials are fetched.
     """
     if settings.auth.auth_type in ("access_key", "sts"):
         return StaticCredentials(settings.auth)
@@ -55,15 +57,15 @@ def provider_for(settings: Settings) -> CredentialsProvider:
         proxy=settings.proxy,
     )
     with _sharing:
-        return _OfConnection(settings.conn_id, _shared(reduced))
+        return _OfConnection(settings.conn_id, _shared(reduced, source))
 
 
 _sharing = threading.Lock()  # lru_cache alone may make two of a kind when two threads ask at the same time
 
 
 @lru_cache(maxsize=64)
-def _shared(settings: Settings) -> RefreshingCredentials:
-    return RefreshingCredentials(source_for(settings))
+def _shared(settings: Settings, source: Callable[[Settings], Fetch]) -> RefreshingCredentials:
+    return RefreshingCredentials(source(settings))
 
 
 class StaticCredentials:
@@ -107,9 +109,6 @@ _REREAD = 900.0
 _PAUSE = 60.0
 """Seconds for which nothing is fetched again while there still is something to work with."""
 
-_PATIENCE = 120.0
-"""Seconds to wait for another thread's fetch; far above what its own timeouts allow."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Held:
@@ -138,11 +137,13 @@ class RefreshingCredentials:
     """Credentials that expire: renewed in time, by one caller at a time, whatever the number of those who ask.
 
     :param clock: epoch seconds.
+    :param patience: seconds to wait for another thread's fetch; far above what its own timeouts allow.
     """
 
-    def __init__(self, fetch: Fetch, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, fetch: Fetch, *, clock: Callable[[], float] = time.time, patience: float = 120.0) -> None:
         self._fetch = fetch
         self._clock = clock
+        self._patience = patience
         self._held: _Held | None = None
         self._error: FunctionComputeError | None = None
         self._failed_at = 0.0
@@ -174,7 +175,7 @@ class RefreshingCredentials:
         if not lock.acquire(blocking=False):
             if at_hand := self.cached(rejected):
                 return at_hand
-            if not lock.acquire(timeout=_PATIENCE):
+            if not lock.acquire(timeout=self._patience):
                 if self._lock is lock:
                     self.nobody_fetches()  # so that the next one tries, should it never come back
                 raise TransportError("credentials are still being fetched by another thread")

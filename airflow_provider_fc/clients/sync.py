@@ -33,6 +33,7 @@ from airflow_provider_fc.core.flow import Context, Flow, GetCredentials, Send, S
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.listing import Listing
+from airflow_provider_fc.core.policies import PRODUCTION, Policies
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials
 
@@ -147,13 +148,14 @@ class SyncClient:
         announce: Callable[[Credentials], None] = lambda credentials: None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        policies: Policies = PRODUCTION,
     ) -> None:
         self._transport = RequestsTransport(settings)
         self._credentials = credentials or provider_for(settings)
         self._announce = announce
         self._announced: Credentials | None = None
         self._sleep = sleep
-        self.context = Context(settings, now=now, random=random.random, nonce=lambda: uuid4().hex)
+        self.context = Context(settings, now=now, random=random.random, nonce=lambda: uuid4().hex, policies=policies)
 
     def run(self, flow: Flow[T]) -> T:
         """Obey the flow until it returns; its errors and ours pass through it."""

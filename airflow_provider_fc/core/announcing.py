@@ -11,28 +11,18 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from airflow_provider_fc.core import defaults
 from airflow_provider_fc.core.batch import Batch, Tally, digest, live_statuses
 from airflow_provider_fc.core.flow import Context, Flow, Pages
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.limits import RECORD_RETENTION
 from airflow_provider_fc.core.operations import ListInvocations, Page
 from airflow_provider_fc.core.outcome import Summary
-
-SETTLE = timedelta(seconds=defaults.SETTLE_SECONDS)
-"""A finished listing must still be the same after so long: listings lag by seconds."""
-
-BETWEEN_EVENTS = timedelta(seconds=10)
-"""In this time Airflow's scheduler makes a DAG run of an event."""
-
-MAX_PER_POLL = 1_000
-"""Announced in one poll at most, the rest in the next: Airflow stores them one by one."""
+from airflow_provider_fc.core.policies import Announcing
 
 KEPT_FOR = RECORD_RETENTION + timedelta(days=1)
 """How long an announced id is kept: longer than the record can be listed."""
 
 KEPT_AT_LEAST = timedelta(hours=1)
-MAX_KEPT = 2_000
 
 
 class DatedKey(NamedTuple):
@@ -85,26 +75,26 @@ class AnnouncedIds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         oldest = at - _span(KEPT_FOR)
         return AnnouncedIds(dated, {key: since for key, since in undated.items() if since > oldest}, self.floor)
 
-    def trimmed(self, now: datetime, unannounced: int | None = None) -> AnnouncedIds:
+    def trimmed(self, now: datetime, policy: Announcing, unannounced: int | None = None) -> AnnouncedIds:
         """Drop the oldest keys, once it is known what is still to be announced.
 
         :param unannounced: the earliest end (epoch ms) that a complete listing has seen and that is not announced yet.
         """
-        surplus = self._surplus(_ms(now), unannounced)
+        surplus = self._surplus(_ms(now), policy.kept, unannounced)
         if not surplus:
             return self
         # What is dropped must stay known, or it would be announced again.
         floor = max(self.floor, *map(self.dated.__getitem__, surplus))
         return AnnouncedIds({key: self.dated[key] for key in self.dated.keys() - surplus}, self.undated, floor)
 
-    def _surplus(self, now: int, unannounced: int | None) -> set[str]:
+    def _surplus(self, now: int, most: int, unannounced: int | None) -> set[str]:
         """Take none of the last hour's, where what ended together may still come to light one by one."""
         newest = now - _span(KEPT_AT_LEAST)
         if unannounced is not None:
             newest = min(newest, unannounced - 1)
         old = sorted((key for key, moment in self.dated.items() if moment <= newest), key=self.dated.__getitem__)
         expired = sum(self.dated[key] <= now - _span(KEPT_FOR) for key in old)
-        return set(old[: max(expired, len(self.dated) - MAX_KEPT)])
+        return set(old[: max(expired, len(self.dated) - most)])
 
 
 def _ms(moment: datetime) -> int:
@@ -155,9 +145,10 @@ class Announcements:
 class Announcer(ABC):
     """Reads listings for one watcher. Whoever has kept the ids that came with announcements tells it so."""
 
-    def __init__(self, batch: Batch, announced: AnnouncedIds) -> None:
+    def __init__(self, batch: Batch, announced: AnnouncedIds, policy: Announcing) -> None:
         self.batch = batch
         self.announced = announced
+        self.policy = policy
 
     @abstractmethod
     def read(self, page: WatchedPage, now: datetime) -> Announcements | None:
@@ -179,15 +170,15 @@ class EachAnnouncer(Announcer):
     makes. Without one that comes later, the DAG would not hear of the others.
     """
 
-    def __init__(self, batch: Batch, announced: AnnouncedIds) -> None:
-        super().__init__(batch, announced)
+    def __init__(self, batch: Batch, announced: AnnouncedIds, policy: Announcing) -> None:
+        super().__init__(batch, announced, policy)
         self._pending_before: str | None = None
         self._announced_at: datetime | None = None
         self._begin()
         self._whole = False
 
     def _begin(self) -> None:
-        self._left = MAX_PER_POLL
+        self._left = self.policy.most
         self._put_off: int | None = None
         self._pending: Invocation | None = None
         self._alone = True
@@ -211,7 +202,7 @@ class EachAnnouncer(Announcer):
                 self._put_off = min(self._put_off or item.end_time, item.end_time)
         announced = self.announced.after(map(DatedKey.of, items), now) if items else self.announced
         if page.last and self._whole:
-            announced = announced.trimmed(now, self._put_off)
+            announced = announced.trimmed(now, self.policy, self._put_off)
         if announced is self.announced:
             return None
         return Announcements(tuple(map(self._payload, items)), announced)
@@ -228,7 +219,9 @@ class EachAnnouncer(Announcer):
         return [item for item in ended if item is not self._pending]
 
     def _may_follow(self, now: datetime) -> bool:
-        return self._alone and (self._announced_at is None or now - self._announced_at >= BETWEEN_EVENTS)
+        if self._announced_at is None:
+            return self._alone
+        return self._alone and (now - self._announced_at).total_seconds() >= self.policy.between_events
 
     def _payload(self, item: Invocation) -> dict[str, Any]:
         told = ("invocation_id", "status", "request_id", "started_at", "ended_at")
@@ -238,8 +231,8 @@ class EachAnnouncer(Announcer):
 class BatchAnnouncer(Announcer):
     """Announces once that everything not announced before has ended, when two complete listings say so."""
 
-    def __init__(self, batch: Batch, announced: AnnouncedIds) -> None:
-        super().__init__(batch, announced)
+    def __init__(self, batch: Batch, announced: AnnouncedIds, policy: Announcing) -> None:
+        super().__init__(batch, announced, policy)
         self._tally: Tally | None = None
         self._dated: list[DatedKey] = []
         self._live: set[bytes] = set()
@@ -268,10 +261,12 @@ class BatchAnnouncer(Announcer):
         if fingerprint != tally.fingerprint:
             self._settled = tally.fingerprint, now
             return None
-        if now - since < SETTLE:
+        if (now - since).total_seconds() < self.policy.settle:
             return None
         lost = len(self._live - tally.keys)
-        return Announcements((self._payload(summary, lost),), self.announced.after(self._dated, now).trimmed(now))
+        return Announcements(
+            (self._payload(summary, lost),), self.announced.after(self._dated, now).trimmed(now, self.policy)
+        )
 
     def has_kept(self, announced: AnnouncedIds) -> None:
         super().has_kept(announced)

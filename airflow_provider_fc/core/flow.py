@@ -27,6 +27,7 @@ from airflow_provider_fc.core.errors import (
 from airflow_provider_fc.core.http import HttpRequest
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.operations import ListInvocations, Operation, Page
+from airflow_provider_fc.core.policies import PRODUCTION, Policies
 from airflow_provider_fc.core.settings import Settings
 from airflow_provider_fc.core.signing import Credentials, sign
 
@@ -109,6 +110,7 @@ class Context:
     :param random: a number in [0, 1).
     :param nonce: a text never returned before.
     :param limit: after this instant nothing is sent and no answer awaited.
+    :param policies: pauses, and what is put up with.
     """
 
     settings: Settings
@@ -116,6 +118,7 @@ class Context:
     random: Callable[[], float]
     nonce: Callable[[], str]
     limit: datetime | None = None
+    policies: Policies = PRODUCTION
 
     def until(self, limit: datetime | None) -> Context:
         return replace(self, limit=limit)

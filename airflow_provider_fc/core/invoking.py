@@ -17,10 +17,6 @@ from airflow_provider_fc.core.parameters import new_invocation_id
 
 log = logging.getLogger(__name__)
 
-_VISIBLE_SECONDS = 8
-_STOPPING_SECONDS = 60
-_PAUSE = 2.0
-
 
 @dataclass(frozen=True, slots=True)
 class TaskKey:
@@ -134,16 +130,17 @@ def _attach(operation: Invoke, conflict: AlreadyExistsError, context: Context, *
 
 def _stopped(operation: GetInvocation, found: Invocation, context: Context) -> Flow[Invocation]:
     """Wait a while until it has stopped: the kill that came with a clear is still at work, and its end is certain."""
-    give_up = context.now() + timedelta(seconds=_STOPPING_SECONDS)
+    policy = context.policies.records
+    give_up = context.now() + timedelta(seconds=policy.stopping)
     while found.status == "Stopping" and context.now() < give_up:
-        yield Sleep(_PAUSE)
+        yield Sleep(policy.pause)
         found = yield from call(operation, context)
     return found
 
 
 def _found(operation: GetInvocation, context: Context) -> Flow[Invocation | None]:
     try:
-        return (yield from look_up(operation, context, seconds=_VISIBLE_SECONDS))
+        return (yield from look_up(operation, context, seconds=context.policies.records.conflict))
     except NotFoundError as error:
         if not error.is_invocation:
             raise
@@ -164,4 +161,4 @@ def look_up(operation: GetInvocation, context: Context, *, seconds: float) -> Fl
             tolerated = error.transient or (isinstance(error, NotFoundError) and error.is_invocation)
             if not tolerated or context.now() >= give_up:
                 raise
-        yield Sleep(_PAUSE)
+        yield Sleep(context.policies.records.pause)

@@ -20,13 +20,12 @@ import pendulum
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.invocations import FIELDS, LAST_MS, STATUSES, TERMINAL_STATUSES, legal_invocation_id
 from airflow_provider_fc.core.limits import MAX_DELAY_SECONDS, MAX_INVOCATION_ID_LENGTH
+from airflow_provider_fc.core.policies import Polling
 
 MAX_IDS = 1000
 
 MOST_AT_THE_SAME_TIME = 1000
 """Requests. Each is a thread: of more, the system may refuse one when others have stopped something already."""
-
-SHORTEST_INTERVAL = 1.0
 
 LONGEST = 10 * 365 * 86_400.0
 """Seconds of the longest duration: longer ones are mistakes, and Python's times end in the year 9999."""
@@ -282,9 +281,9 @@ def seconds(name: str, value: object) -> float:
     return _duration(name, value, 0)
 
 
-def interval(name: str, value: object) -> float:
-    """Read the seconds between two polls; at least :data:`SHORTEST_INTERVAL`, so that nobody hammers the API."""
-    return _duration(name, value, SHORTEST_INTERVAL)
+def interval(name: str, value: object, shortest: float = Polling.shortest) -> float:
+    """Read the seconds between two polls; not less than the shortest, so that nobody hammers the API."""
+    return _duration(name, value, shortest)
 
 
 def _duration(name: str, value: object, shortest: float) -> float:

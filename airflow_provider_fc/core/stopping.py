@@ -67,28 +67,23 @@ def stop(operation: StopInvocation, context: Context) -> Flow[str]:
     return STOPPED
 
 
-LAG_SECONDS = 10.0
-"""A record becomes visible a few seconds after the submission; so long may one that was submitted be unknown."""
-
-_PAUSE = 2.0
-
-
 def stop_submitted(operation: StopInvocation, context: Context) -> Flow[str]:
     """Stop one that has just been submitted: that it is unknown may mean that it cannot be seen yet.
 
     :returns: one of :data:`STOP_RESULTS`.
     """
-    give_up = context.now() + timedelta(seconds=LAG_SECONDS)
+    policy = context.policies.records
+    give_up = context.now() + timedelta(seconds=policy.lag)
     result = yield from stop(operation, context)
     while result == NOT_FOUND and context.now() < give_up:
-        yield Sleep(_PAUSE)
+        yield Sleep(policy.pause)
         result = yield from stop(operation, context)
     return result
 
 
-def wait_for_records() -> Flow[None]:
+def wait_for_records(context: Context) -> Flow[None]:
     """Let so much time pass that what was submitted before can be seen."""
-    yield Sleep(LAG_SECONDS)
+    yield Sleep(context.policies.records.lag)
 
 
 def stop_unfinished(operation: StopInvocation, context: Context) -> Flow[None]:

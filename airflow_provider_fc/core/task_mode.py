@@ -68,10 +68,6 @@ def keeps_records(function: FunctionRef, context: Context) -> Flow[bool | None]:
         return None
 
 
-_LAG_SECONDS = 10.0
-"""A record becomes visible a few seconds after the submission; so much later it is taken for missing."""
-
-
 def expect_record(function: FunctionRef, invocation_id: str, context: Context) -> Flow[None]:
     """Find out whether an invocation that was accepted and cannot be seen will ever be.
 
@@ -83,7 +79,7 @@ def expect_record(function: FunctionRef, invocation_id: str, context: Context) -
     if (yield from keeps_records(function, context)) is not False:
         return
     try:
-        yield from look_up(GetInvocation(function, invocation_id), context, seconds=_LAG_SECONDS)
+        yield from look_up(GetInvocation(function, invocation_id), context, seconds=context.policies.records.lag)
     except NotFoundError as error:
         if not error.is_invocation:
             raise

@@ -18,6 +18,7 @@ from airflow_provider_fc.core.errors import (
 )
 from airflow_provider_fc.core.flow import Context, Flow, Sleep
 from airflow_provider_fc.core.outcome import Kind, Outcome
+from airflow_provider_fc.core.policies import Polling
 from airflow_provider_fc.core.progress import Counts, Trend
 from airflow_provider_fc.core.watch import Watch
 
@@ -25,15 +26,6 @@ log = logging.getLogger(__name__)
 
 LAST_POLL = timedelta(seconds=30)
 """How long the poll after the deadline may take."""
-
-FIRST_SLEEP = 5.0
-"""Seconds: a trigger that fires sooner than this after the deferral can lose a race in Airflow's scheduler."""
-
-FIRST_SLEEP_SPREAD = 60.0
-"""Seconds over which triggers that start together spread their first poll."""
-
-SHORTEST = 1.0
-"""Seconds between two polls at least; Airflow lets authors ask for 0."""
 
 PROGRESS_INTERVAL = 300.0
 """Seconds between two counts of a batch at least."""
@@ -74,15 +66,16 @@ class Schedule:
 class Pace:
     """Tells how long to sleep before the next poll."""
 
-    def __init__(self, schedule: Schedule, random: Callable[[], float]) -> None:
+    def __init__(self, schedule: Schedule, random: Callable[[], float], policy: Polling) -> None:
         self.schedule = schedule
+        self._policy = policy
         self._random = random
         self._polls = 0
         self._slowdown = 1.0
         self._wished = 0.0
 
     def first(self) -> float:
-        return FIRST_SLEEP + self._random() * min(self.schedule.poll_interval, FIRST_SLEEP_SPREAD)
+        return self._policy.first + self._random() * min(self.schedule.poll_interval, self._policy.first_spread)
 
     def next(self) -> float:
         """Give the interval with 10 % jitter, grown where that is wanted, never less than the server asked for."""
@@ -101,7 +94,7 @@ class Pace:
         return interval if self.schedule.max_wait is None else min(interval, self.schedule.max_wait)
 
     def _no_sooner(self, interval: float) -> float:
-        return max(interval, self._wished, SHORTEST)
+        return max(interval, self._wished, self._policy.shortest)
 
     def slow_down(self, error: FunctionComputeError) -> None:
         if isinstance(error, UnavailableError):
@@ -173,7 +166,7 @@ class Wait:
     def __init__(self, watch: Watch, schedule: Schedule, context: Context) -> None:
         self.watch = watch
         self.schedule = schedule
-        self.pace = Pace(schedule, context.random)
+        self.pace = Pace(schedule, context.random, context.policies.polling)
         self._progress = Progress(context.now)
         self._counting = Counting(watch.batch, watch.began_at, schedule.progress_interval, self._progress.counted)
         self._now = context.now

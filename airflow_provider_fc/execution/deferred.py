@@ -32,15 +32,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CONNECTION_RETRY_SECONDS = 30.0
-_CONNECTION_MISSES = 60
 _NOT_IN_THE_TRIGGERER = (
     "the task has read it on its worker, but the triggerer does not see it: define it where both do (an AIRFLOW_CONN_ "
     "variable or a secrets backend of the workers alone is not enough)"
 )
-
-_LAST_READ_SECONDS = 5.0
-"""How long the connection may be read for new keys even if the deadline is nearer, or has passed."""
 
 
 class _TimeIsUp(Exception):
@@ -52,6 +47,7 @@ class DeferredWait:
 
     def __init__(self, trigger: FunctionComputeInvocationsTrigger) -> None:
         self._trigger = trigger
+        self._policy = FunctionComputeAsyncHook.policies.connections
 
     @cached_property
     def _batch(self) -> Batch:
@@ -119,7 +115,7 @@ class DeferredWait:
     async def _open_newer(self, refused: Auth) -> FunctionComputeAsyncHook | None:
         """Open the hook with the connection's new keys; ``None`` if it has none."""
         try:
-            async with asyncio.timeout(max(self._seconds_left(), _LAST_READ_SECONDS)):
+            async with asyncio.timeout(max(self._seconds_left(), self._policy.last_read)):
                 hook = await self._open_hook(reread=True)
         except TimeoutError:
             return None
@@ -146,11 +142,11 @@ class DeferredWait:
                 left = self._seconds_left()
                 if permanent:
                     raise
-                if misses > _CONNECTION_MISSES:
+                if misses > self._policy.misses:
                     raise ConnectionNotFoundError(self._trigger.fc_conn_id, [_NOT_IN_THE_TRIGGERER]) from error
                 problem = _NOT_IN_THE_TRIGGERER if missing else type(error).__name__
                 if left <= 0:
                     what = f"connection {self._trigger.fc_conn_id!r} could not be read: {problem}"
                     raise _TimeIsUp(what) from error
                 log.warning("Could not read connection %r, trying again: %s", self._trigger.fc_conn_id, problem)
-                await asyncio.sleep(min(_CONNECTION_RETRY_SECONDS, left))
+                await asyncio.sleep(min(self._policy.retry, left))

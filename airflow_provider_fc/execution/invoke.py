@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 _GENERATION = "fc_generation"
 _KILL_SECONDS = 20
-_VISIBLE_SECONDS = 300
-_RECORD_SECONDS = 60
 
 
 @contextmanager
@@ -88,7 +86,7 @@ class InvokeExecution:
             settle(task)
             self._refuse_what_needs_the_end()
             parameters.whole_number("log_tail_lines", task.log_tail_lines, at_least=0)
-            schedule = self._schedule(context) if task.wait_for_completion else None
+            schedule = self._schedule(hook, context) if task.wait_for_completion else None
             function = function_of_task(task, hook)
             started = self._start(hook, function, context)
             if schedule is None:
@@ -214,10 +212,10 @@ class InvokeExecution:
         )
         return found.to_dict(defaults.FIELDS)
 
-    def _schedule(self, context: Context) -> Schedule:
+    def _schedule(self, hook: FunctionComputeHook, context: Context) -> Schedule:
         """Check the durations, before anything is submitted."""
         began_at = getattr(context["ti"], "start_date", None) or datetime.now(UTC)
-        poll_interval = parameters.interval("poll_interval", self.task.poll_interval)
+        poll_interval = parameters.interval("poll_interval", self.task.poll_interval, hook.policies.polling.shortest)
         return Schedule(poll_interval, began_at + timedelta(seconds=self._seconds()))
 
     def _seconds(self) -> float:
@@ -228,7 +226,7 @@ class InvokeExecution:
     def _wait(self, hook: FunctionComputeHook, function: FunctionRef, invocation_id: str, schedule: Schedule) -> Wait:
         delay = parameters.delay("delay", self.task.delay) or 0
         batch = Batch.from_parameters(
-            function, invocation_ids=[invocation_id], visible_within=float(_VISIBLE_SECONDS + delay)
+            function, invocation_ids=[invocation_id], visible_within=hook.policies.records.accepted + delay
         )
         return Wait(watch(batch, datetime.now(UTC)), schedule, hook.client.context)
 
@@ -249,7 +247,7 @@ class InvokeExecution:
         with hook_of(task) as hook:
             operation = GetInvocation.from_parameters(function_of_task(task, hook), invocation_id)
             try:
-                return hook.client.run(look_up(operation, hook.client.context, seconds=_RECORD_SECONDS))
+                return hook.client.run(look_up(operation, hook.client.context, seconds=hook.policies.records.ended))
             except FunctionComputeError as error:
                 if task.include_return_payload or not succeeded:
                     raise  # a retry reads it again

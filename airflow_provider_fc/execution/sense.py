@@ -165,7 +165,9 @@ class SensorExecution:
         max_wait = parameters.seconds("max_wait", sensor.max_wait) if sensor.max_wait else None
         progress_interval = sensor.progress_interval
         if progress_interval is not None:
-            progress_interval = parameters.interval("progress_interval", progress_interval)
+            progress_interval = parameters.interval(
+                "progress_interval", progress_interval, hook.policies.polling.shortest
+            )
         rescheduled_at = self._first_rescheduled_at(context)
         began_at = rescheduled_at or getattr(context.get("ti"), "start_date", None) or datetime.now(UTC)
         if sensor.timeout > _LONG_WAIT.total_seconds():

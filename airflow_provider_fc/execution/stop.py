@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_fc.core import parameters, stopping
+from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.errors import InvocationsLostError, ParameterError, WaitTimeoutError
 from airflow_provider_fc.core.outcome import Kind
+from airflow_provider_fc.core.stopping import wait_for_records
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
@@ -32,16 +33,16 @@ def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> d
         push_link(task, hook, context)
         settle(task)
         # Checked before anything is stopped.
-        poll_interval = parameters.interval("poll_interval", task.poll_interval)
+        poll_interval = parameters.interval("poll_interval", task.poll_interval, hook.policies.polling.shortest)
         timeout = parameters.seconds("timeout", task.timeout)
         results = _stop(task, hook, _ids(task, hook))
         if unseen := results["not_found"]:
             task.log.info(
                 "%d are not known (yet), trying them again in %g s: records appear some time after a submission",
                 len(unseen),
-                stopping.LAG_SECONDS,
+                hook.policies.records.lag,
             )
-            hook.client.run(stopping.wait_for_records())
+            hook.client.run(wait_for_records(hook.client.context))
             again = _stop(task, hook, unseen)
             results = {**{name: ids + again[name] for name, ids in results.items()}, "not_found": again["not_found"]}
         counts = ", ".join(f"{len(ids)} {result}" for result, ids in results.items())

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from running import Reads
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,3 +51,33 @@ def connection(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         return conn_id
 
     return define
+
+
+@pytest.fixture
+def hasten(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give what Airflow makes other policies: ``hasten(polling={"first": 0.0})``; all else stays as it is."""
+    from airflow_provider_fc.hooks import FunctionComputeAsyncHook, FunctionComputeHook
+
+    def use(**concerns: dict[str, float]) -> None:
+        now = FunctionComputeHook.policies
+        others = {name: replace(getattr(now, name), **fields) for name, fields in concerns.items()}
+        for hook in (FunctionComputeHook, FunctionComputeAsyncHook):
+            monkeypatch.setattr(hook, "policies", replace(now, **others))
+
+    return use
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    """Stands between this package and Airflow's connections, blocking or on a loop."""
+    from airflow.providers.common.compat.sdk import BaseHook
+    from running import Reads
+
+    from airflow_provider_fc._compat import ASKS_ON_THE_LOOP
+
+    reads, blocking = Reads(), BaseHook.get_connection
+    monkeypatch.setattr(BaseHook, "get_connection", staticmethod(partial(reads.read, blocking)))
+    if ASKS_ON_THE_LOOP:
+        on_the_loop = BaseHook.aget_connection
+        monkeypatch.setattr(BaseHook, "aget_connection", staticmethod(partial(reads.aread, on_the_loop)))
+    return reads

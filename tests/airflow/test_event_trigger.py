@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
-from datetime import timedelta
 from typing import Any
-from weakref import WeakValueDictionary
 
 import pytest
 from running import rebuilt
 
-from airflow_provider_fc.core import announcing, wait
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
@@ -30,14 +29,13 @@ INTERVAL = 0.05
 
 
 @pytest.fixture
-def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
-    monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
-    monkeypatch.setattr(wait, "SHORTEST", 0.0)
-    monkeypatch.setattr(announcing, "BETWEEN_EVENTS", timedelta())
-    monkeypatch.setattr(announcing, "SETTLE", timedelta(seconds=INTERVAL))
-    monkeypatch.setattr("airflow_provider_fc.core.parameters.SHORTEST_INTERVAL", INTERVAL)
-    monkeypatch.setattr(event_triggers, "_watchers", {})
-    monkeypatch.setattr(event_triggers, "_listings", WeakValueDictionary())
+def emulator(connection: Callable[..., str], hasten: Callable[..., None]) -> Iterator[FunctionComputeEmulator]:
+    hasten(
+        polling={"first": 0.0, "shortest": INTERVAL},
+        announcing={"between_events": 0.0, "settle": INTERVAL},
+        connections={"reread": 0.0},
+    )
+    gc.collect()  # the watchers of the test before: as long as they live, they share their listing
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -222,9 +220,7 @@ def test_no_error_ends_the_watch(
     emulator: FunctionComputeEmulator,
     connection: Callable[..., str],
     fault: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("airflow_provider_fc.hooks.REREAD_SECONDS", 0.0)
     connection(**{**emulator.connection, "extra": {**emulator.connection["extra"], "max_attempts": 1}})
     add(emulator, "job-", 3)
     emulator.add_faults([{**fault, "times": 2}])
@@ -236,7 +232,6 @@ def test_a_connection_that_is_missing_is_looked_for_again(
     emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_FC_DEFAULT")
-    monkeypatch.setattr("airflow_provider_fc.hooks.REREAD_SECONDS", 0.0)
     add(emulator, "job-", 3)
     calls = iter(range(1_000_000))
 
@@ -249,9 +244,8 @@ def test_a_connection_that_is_missing_is_looked_for_again(
 
 
 def test_keys_that_changed_in_the_connection_are_used_from_then_on(
-    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, connection: Callable[..., str]
 ) -> None:
-    monkeypatch.setattr("airflow_provider_fc.hooks.REREAD_SECONDS", 0.0)
     add(emulator, "job-", 3)
 
     def rotated() -> bool:
@@ -323,9 +317,9 @@ def test_watchers_of_one_function_share_each_list_call(emulator: FunctionCompute
 
 
 def test_a_watcher_that_joins_a_more_patient_one_does_not_wait_as_long(
-    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, hasten: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(wait, "FIRST_SLEEP_SPREAD", 0.0)
+    hasten(polling={"first_spread": 0.0})
     add(emulator, "job-b-", 2)
     watchers = [trigger("job-a-", poll_interval=3600), trigger("job-b-")]
 
@@ -334,23 +328,20 @@ def test_a_watcher_that_joins_a_more_patient_one_does_not_wait_as_long(
     assert sorted(payload["invocation_id"] for payload in ends) == ["job-b-0", "job-b-1"]
 
 
-def test_a_shared_listing_makes_one_request_an_interval(
-    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses = []
-    pause = event_triggers._SharedListing._pause
-
-    async def counted(*args: Any) -> None:
-        pauses.append(args)
-        await pause(*args)
-
-    monkeypatch.setattr(event_triggers._SharedListing, "_pause", counted)
+def test_a_shared_listing_makes_one_request_an_interval(emulator: FunctionComputeEmulator) -> None:
     add(emulator, "job-a-", 3)
     add(emulator, "other-", 3)
+    seen: list[tuple[int, float]] = []
 
-    asyncio.run(shared(emulator, [trigger("job-a-"), trigger("other-", "batch")], looked(emulator, 5)))
+    def listed() -> bool:
+        if emulator.requests:
+            seen.append((len(emulator.requests), time.monotonic()))
+        return len(emulator.requests) > 15
 
-    assert len(emulator.requests) <= 1 + len(pauses)
+    asyncio.run(shared(emulator, [trigger("job-a-"), trigger("other-", "batch")], listed))
+
+    (first, began), *_, (last, ended) = seen
+    assert last - first <= 1 + (ended - began) / INTERVAL
 
 
 def test_watchers_of_different_functions_or_connections_do_not_share() -> None:

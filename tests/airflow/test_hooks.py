@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from airflow.providers.common.compat.sdk import Connection
+from running import Reads
 
 from airflow_provider_fc import hooks
 from airflow_provider_fc.clients import aio
@@ -290,12 +291,8 @@ def test_the_filters_are_the_parameters_of_list_invocations() -> None:
 
 
 def test_an_asynchronous_hook_reads_its_connection_once_and_leaves_no_connection_open(
-    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, reads: Reads
 ) -> None:
-    reads = []
-    read = hooks._read_connection
-    monkeypatch.setattr(hooks, "_read_connection", lambda conn_id: reads.append(conn_id) or read(conn_id))
-
     async def run() -> int:
         hook = FunctionComputeAsyncHook()
         await hook.invoke("resize")
@@ -303,7 +300,7 @@ def test_an_asynchronous_hook_reads_its_connection_once_and_leaves_no_connection
         return len(aio._pools[asyncio.get_running_loop()])
 
     assert asyncio.run(run()) == 0
-    assert reads == ["fc_default"]
+    assert reads.ids == ["fc_default"]
 
 
 def test_a_blocking_hook_stops_some_at_the_same_time_and_keeps_to_the_most(
@@ -359,20 +356,8 @@ def test_a_variable_that_cannot_be_read_as_a_connection_is_told_from_a_missing_o
     assert "canary" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_read_that_failed_is_not_remembered(
-    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from airflow_provider_fc import hooks
-
-    read_connection = hooks._read_connection
-    errors = iter([ConnectionError("api server restarts")])
-
-    async def flaky(conn_id: str) -> Connection:
-        if error := next(errors, None):
-            raise error
-        return await read_connection(conn_id)
-
-    monkeypatch.setattr(hooks, "_read_connection", flaky)
+def test_a_read_that_failed_is_not_remembered(emulator: FunctionComputeEmulator, reads: Reads) -> None:
+    reads.errors = iter([ConnectionError("api server restarts")])
 
     async def twice() -> Any:
         with pytest.raises(ConnectionError, match="api server restarts"):
@@ -384,25 +369,21 @@ def test_a_read_that_failed_is_not_remembered(
 
 
 def test_who_asks_while_a_connection_is_being_read_again_gets_a_read_that_begins_later(
-    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], reads: Reads, hasten: Callable[..., None]
 ) -> None:
-    from airflow_provider_fc import hooks
-
-    monkeypatch.setattr(hooks, "REREAD_SECONDS", 0.05)
-    read_connection = hooks._read_connection
+    hasten(connections={"reread": 0.05})
     has_read, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slowly(conn_id: str) -> Connection:
-        conn = await read_connection(conn_id)
+    async def pause() -> None:
         has_read.set()
         await go_on.wait()
-        return conn
 
     async def reread() -> str | None:
         async with FunctionComputeAsyncHook(reread=True) as hook:
             return hook.settings.auth.access_key_id
 
     async def main() -> list[str | None]:
+        reads.then = asyncio.get_running_loop(), pause
         first = asyncio.ensure_future(reread())
         await has_read.wait()
         connection(**{**emulator.connection, "login": "new-key-id"})
@@ -410,8 +391,6 @@ def test_who_asks_while_a_connection_is_being_read_again_gets_a_read_that_begins
         await asyncio.sleep(0)
         go_on.set()
         return [await first, await second]
-
-    monkeypatch.setattr(hooks, "_read_connection", slowly)
 
     assert asyncio.run(main()) == [emulator.connection["login"], "new-key-id"]
 

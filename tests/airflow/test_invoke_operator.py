@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import TaskInstance, fire
 
-from airflow_provider_fc.core import defaults, stopping, task_mode, wait
+from airflow_provider_fc.core import defaults
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     AlreadyExistsError,
@@ -29,17 +29,14 @@ from airflow_provider_fc.core.errors import (
 from airflow_provider_fc.core.invoking import TaskKey
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
-from airflow_provider_fc.execution import invoke
 from airflow_provider_fc.execution.invoke import InvokeExecution
 from airflow_provider_fc.hooks import FunctionComputeHook
 from airflow_provider_fc.operators import FunctionComputeInvokeOperator
 
 
 @pytest.fixture
-def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
-    monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
-    monkeypatch.setattr(wait, "SHORTEST", 0.0)
-    monkeypatch.setattr("airflow_provider_fc.core.parameters.SHORTEST_INTERVAL", 0.0)
+def emulator(connection: Callable[..., str], hasten: Callable[..., None]) -> Iterator[FunctionComputeEmulator]:
+    hasten(polling={"first": 0.0, "shortest": 0.0})
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -104,10 +101,10 @@ def test_a_bad_end_fails_the_task_with_message_and_request_id(
 
 @pytest.fixture
 def unreadable(
-    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], hasten: Callable[..., None]
 ) -> dict[str, Any]:
     """What a trigger sends of an invocation whose record can then not be read."""
-    monkeypatch.setattr(invoke, "_RECORD_SECONDS", 0)
+    hasten(records={"ended": 0.0})
     lives(emulator, "Succeeded")
     with pytest.raises(TaskDeferred) as deferred:
         operator(deferrable=True).execute({"ti": TaskInstance(max_tries=2)})
@@ -268,9 +265,9 @@ def test_an_invocation_that_ran_synchronously_fails_the_task_for_good(
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("service", [{}, {"service_name": "media"}], ids=["FC 3.0", "FC 2.0"])
 def test_an_invocation_that_leaves_no_record_fails_the_task_for_good(
-    emulator: FunctionComputeEmulator, service: dict[str, Any], mode: str, monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, service: dict[str, Any], mode: str, hasten: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(task_mode, "_LAG_SECONDS", 0.0)
+    hasten(records={"lag": 0.0})
     emulator.set_switches(task_mode_off=["resize"])
 
     with pytest.raises(AirflowFailException, match=r"not in asynchronous task mode.*No retry follows") as caught:
@@ -582,9 +579,9 @@ def test_durations_may_be_timedeltas_or_text(emulator: FunctionComputeEmulator, 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_function_that_keeps_no_records_is_not_waited_for_until_the_timeout(
-    emulator: FunctionComputeEmulator, mode: str, monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, mode: str, hasten: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(invoke, "_VISIBLE_SECONDS", 0.2)
+    hasten(records={"accepted": 0.2})
     emulator.add_faults([{"action": "status", "status": 404, "code": "AsyncTaskNotFound", "operation": "Get"}])
 
     with pytest.raises(InvocationsLostError, match=r"was accepted, but there is no record of it.*task mode"):
@@ -640,9 +637,9 @@ def test_killing_stops_nothing_when_nothing_was_started_or_it_is_not_wanted(
 
 @pytest.mark.parametrize("status", ["Succeeded", None])
 def test_killing_after_the_end_is_no_error(
-    emulator: FunctionComputeEmulator, status: str | None, monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, status: str | None, hasten: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(stopping, "LAG_SECONDS", 0.0)
+    hasten(records={"lag": 0.0})
     if status:
         emulator.add_invocations([{"function": "resize", "id": "mine", "statuses": [status]}])
     made = operator(invocation_id="mine")
@@ -655,9 +652,9 @@ def test_killing_after_the_end_is_no_error(
 
 
 def test_killing_right_after_the_submission_stops_what_cannot_be_seen_yet(
-    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, hasten: Callable[..., None]
 ) -> None:
-    monkeypatch.setattr(stopping, "_PAUSE", 0.1)
+    hasten(records={"pause": 0.1})
     emulator.add_invocations([{"function": "resize", "id": "mine", "statuses": ["Running"], "appears_after": 0.5}])
     made = operator(invocation_id="mine")
     made._execution = InvokeExecution(made)

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
-from running import MODES, context, ending, fire, run
+from running import MODES, Reads, context, ending, fire, run
 
 from airflow_provider_fc._compat import before_execution_timeout
-from airflow_provider_fc.core import wait
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     FunctionComputeError,
@@ -26,16 +25,14 @@ from airflow_provider_fc.core.errors import (
 )
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
-from airflow_provider_fc.hooks import FunctionComputeHook
 from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
 
 pytestmark = pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks up reschedules there
 
 
 @pytest.fixture
-def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
-    monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
-    monkeypatch.setattr(wait, "SHORTEST", 0.0)
+def emulator(connection: Callable[..., str], hasten: Callable[..., None]) -> Iterator[FunctionComputeEmulator]:
+    hasten(polling={"first": 0.0, "shortest": 0.0})
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -630,39 +627,24 @@ def test_a_connection_that_cannot_be_read_for_a_moment_does_not_end_the_wait(
     assert not waiting.poke(began)
     monkeypatch.delenv("AIRFLOW_CONN_FC_DEFAULT")
     if mode == "reschedule":
-        waiting = sensor(mode)  # another process; Airflow 2 would ask its database for an earlier look
-        monkeypatch.setattr("airflow_provider_fc.execution.sense.first_reschedule_date", lambda *_: datetime.now(UTC))
+        waiting = sensor(mode)  # another process
 
     assert not waiting.poke(began)
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The connections that are read, in order."""
-    read: list[str] = []
-    look_up = FunctionComputeHook.get_connection
-
-    def noted(conn_id: str) -> Any:
-        read.append(conn_id)
-        return look_up(conn_id)
-
-    monkeypatch.setattr(FunctionComputeHook, "get_connection", staticmethod(noted))
-    return read
-
-
 def test_a_series_of_polls_reads_the_connection_once_and_airflow_warns_of_nothing(
-    emulator: FunctionComputeEmulator, reads: list[str], caplog: pytest.LogCaptureFixture
+    emulator: FunctionComputeEmulator, reads: Reads, caplog: pytest.LogCaptureFixture
 ) -> None:
     add(emulator, "Running")
     waiting, began = sensor(), context()
 
     assert [bool(waiting.poke(began)) for _ in range(5)] == [False] * 5
 
-    assert reads == ["fc_default"]
+    assert reads.ids == ["fc_default"]
     assert "shall not contain" not in caplog.text
 
 
-def test_a_poll_that_failed_reads_the_connection_again(emulator: FunctionComputeEmulator, reads: list[str]) -> None:
+def test_a_poll_that_failed_reads_the_connection_again(emulator: FunctionComputeEmulator, reads: Reads) -> None:
     add(emulator, "Running")
     waiting, began = sensor(silent_fail=True), context()
     waiting.poke(began)
@@ -671,11 +653,11 @@ def test_a_poll_that_failed_reads_the_connection_again(emulator: FunctionCompute
     for _ in range(3):
         waiting.poke(began)
 
-    assert reads == ["fc_default"] * 2
+    assert reads.ids == ["fc_default"] * 2
 
 
 def test_a_poking_sensor_goes_on_with_the_new_keys_of_its_connection(
-    emulator: FunctionComputeEmulator, connection: Callable[..., str], reads: list[str]
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], reads: Reads
 ) -> None:
     add(emulator, "Running")
     waiting, began = sensor(), context()
@@ -688,7 +670,7 @@ def test_a_poking_sensor_goes_on_with_the_new_keys_of_its_connection(
     emulator.app.credentials = Credentials("newest-key-id", "newest-key-secret")
     with pytest.raises(AccessDeniedError):  # the connection has no newer ones
         waiting.poke(began)
-    assert len(reads) == 3
+    assert len(reads.ids) == 3
 
 
 def test_a_deferral_says_what_it_needs_and_until_when_airflow_waits(

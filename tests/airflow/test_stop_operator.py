@@ -10,17 +10,14 @@ from typing import Any
 import pytest
 from running import TaskInstance
 
-from airflow_provider_fc.core import parameters, stopping, wait
 from airflow_provider_fc.core.errors import AccessDeniedError, ParameterError, WaitTimeoutError
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.operators import FunctionComputeStopInvocationsOperator
 
 
 @pytest.fixture
-def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
-    monkeypatch.setattr(wait, "SHORTEST", 0.0)
-    monkeypatch.setattr(parameters, "SHORTEST_INTERVAL", 0.0)
-    monkeypatch.setattr(stopping, "LAG_SECONDS", 1.0)
+def emulator(connection: Callable[..., str], hasten: Callable[..., None]) -> Iterator[FunctionComputeEmulator]:
+    hasten(polling={"shortest": 0.0}, records={"lag": 1.0})
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator

@@ -8,15 +8,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import repeat
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, TaskDeferred
 from hypothesis import given
 from hypothesis import strategies as st
-from running import context, fire, rebuilt
+from running import Reads, context, fire, rebuilt
 
-from airflow_provider_fc.core import outcome, wait
+from airflow_provider_fc.core import outcome
 from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.batch import Batch
 from airflow_provider_fc.core.signing import Credentials
@@ -27,9 +28,8 @@ from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
 
 
 @pytest.fixture
-def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
-    monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
-    monkeypatch.setattr(wait, "SHORTEST", 0.0)
+def emulator(connection: Callable[..., str], hasten: Callable[..., None]) -> Iterator[FunctionComputeEmulator]:
+    hasten(polling={"first": 0.0, "shortest": 0.0})
     with FunctionComputeEmulator() as emulator:
         connection(**emulator.connection)
         yield emulator
@@ -256,10 +256,8 @@ def test_a_permanent_error_is_an_event_with_code_and_request_id(
 
 
 @pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks there too
-def test_a_connection_that_stays_missing_is_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    from airflow_provider_fc.execution import deferred
-
-    monkeypatch.setattr(deferred, "_CONNECTION_RETRY_SECONDS", 0.01)
+def test_a_connection_that_stays_missing_is_an_event(hasten: Callable[..., None]) -> None:
+    hasten(connections={"retry": 0.01})
     [event] = fire(trigger(fc_conn_id="nowhere"))
 
     assert event["error"]["class"] == "ConnectionNotFoundError"
@@ -279,36 +277,21 @@ def test_a_bug_is_an_event_and_its_traceback_is_in_the_log(
 
 
 def test_an_airflow_api_that_is_away_for_a_moment_does_not_end_the_wait(
-    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, reads: Reads, hasten: Callable[..., None]
 ) -> None:
-    from airflow_provider_fc import hooks
-    from airflow_provider_fc.execution import deferred
-
+    hasten(connections={"retry": 0.01})
     emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Succeeded"]}])
-    missing = hooks._no_such_connection("fc_default")  # how Airflow reports a secrets backend that fails
-    answers = iter([ConnectionError("api server restarts"), missing, ConnectionError("api server restarts")])
-    read_connection = hooks._read_connection
-
-    async def flaky(conn_id: str) -> Any:
-        if error := next(answers, None):
-            raise error
-        return await read_connection(conn_id)
-
-    monkeypatch.setattr(hooks, "_read_connection", flaky)
-    monkeypatch.setattr(deferred, "_CONNECTION_RETRY_SECONDS", 0.01)
+    missing = AirflowNotFoundException("fc_default")  # so Airflow reports a secrets backend that fails, too
+    reads.errors = iter([ConnectionError("api server restarts"), missing, ConnectionError("api server restarts")])
 
     assert [event["kind"] for event in fire(trigger())] == ["success"]
+    assert len(reads.ids) == 4
 
 
 def test_an_airflow_api_that_is_away_until_the_deadline_ends_as_a_timeout(
-    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, reads: Reads
 ) -> None:
-    from airflow_provider_fc import hooks
-
-    async def away(conn_id: str) -> Any:
-        raise ConnectionError("api server restarts")
-
-    monkeypatch.setattr(hooks, "_read_connection", away)
+    reads.errors = repeat(ConnectionError("api server restarts"))
     now = datetime.now(UTC).timestamp()
 
     assert fire(trigger(deadline=now - 60)) == [
@@ -388,11 +371,9 @@ async def read_for_another_wait() -> None:
 
 
 def test_keys_that_changed_after_another_wait_has_read_the_connection_are_found(
-    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], hasten: Callable[..., None]
 ) -> None:
-    from airflow_provider_fc import hooks
-
-    monkeypatch.setattr(hooks, "REREAD_SECONDS", 0.5)
+    hasten(connections={"reread": 0.5})
     emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Running"] * 5 + ["Succeeded"]}])
     waiting = trigger()
 
@@ -409,20 +390,11 @@ def test_keys_that_changed_after_another_wait_has_read_the_connection_are_found(
 
 
 def test_refused_keys_that_did_not_change_end_the_wait_and_the_connection_is_read_once_a_minute_for_all(
-    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, reads: Reads, hasten: Callable[..., None]
 ) -> None:
-    from airflow_provider_fc import hooks
-
     minute = 0.2
-    monkeypatch.setattr(hooks, "REREAD_SECONDS", minute)
+    hasten(connections={"reread": minute})
     rotated(emulator)
-    read_connection, reads = hooks._read_connection, []
-
-    async def counted(conn_id: str) -> Any:
-        reads.append(conn_id)
-        return await read_connection(conn_id)
-
-    monkeypatch.setattr(hooks, "_read_connection", counted)
 
     async def all_at_once() -> list[Any]:
         return await asyncio.gather(*(anext(trigger().run()) for _ in range(20)))
@@ -431,15 +403,13 @@ def test_refused_keys_that_did_not_change_end_the_wait_and_the_connection_is_rea
     sent = asyncio.run(all_at_once())
 
     assert {event.payload["error"]["class"] for event in sent} == {"AccessDeniedError"}
-    assert 1 <= len(reads) - 20 <= 1 + (time.monotonic() - began) / minute
+    assert 1 <= len(reads.ids) - 20 <= 1 + (time.monotonic() - began) / minute
 
 
 def test_refused_keys_are_looked_up_again_under_silent_fail_too(
-    emulator: FunctionComputeEmulator, connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], hasten: Callable[..., None]
 ) -> None:
-    from airflow_provider_fc import hooks
-
-    monkeypatch.setattr(hooks, "REREAD_SECONDS", 0.05)
+    hasten(connections={"reread": 0.05})
     emulator.add_invocations([{"function": "resize", "id": "job-1", "statuses": ["Succeeded"]}])
     rotated(emulator)
     waiting = trigger(silent_fail=True)
@@ -456,12 +426,9 @@ def test_refused_keys_are_looked_up_again_under_silent_fail_too(
 
 @pytest.mark.parametrize(("silent_fail", "kind"), [(False, "error"), (True, "timeout")])
 def test_looking_for_new_keys_ends_with_the_wait(
-    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch, silent_fail: bool, kind: str
+    emulator: FunctionComputeEmulator, hasten: Callable[..., None], silent_fail: bool, kind: str
 ) -> None:
-    from airflow_provider_fc.execution import deferred
-
-    monkeypatch.setattr(wait, "FIRST_SLEEP_SPREAD", 0.0)
-    monkeypatch.setattr(deferred, "_LAST_READ_SECONDS", 0.0)
+    hasten(polling={"first_spread": 0.0}, connections={"last_read": 0.0})
     rotated(emulator)
 
     async def run() -> Any:

@@ -11,7 +11,6 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from running import MODES, context, fire, rebuilt, run
 
 from airflow_provider_fc import exceptions
-from airflow_provider_fc.core import wait
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.execution.verdicts import NO_RETRY, VERDICTS, end_retries
 from airflow_provider_fc.operators import FunctionComputeInvokeOperator, FunctionComputeListInvocationsOperator
@@ -21,9 +20,8 @@ pytestmark = pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks up res
 
 
 @pytest.fixture
-def emulator(connection: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FunctionComputeEmulator]:
-    monkeypatch.setattr(wait, "FIRST_SLEEP", 0.0)
-    monkeypatch.setattr(wait, "SHORTEST", 0.0)
+def emulator(connection: Callable[..., str], hasten: Callable[..., None]) -> Iterator[FunctionComputeEmulator]:
+    hasten(polling={"first": 0.0, "shortest": 0.0})
     with FunctionComputeEmulator() as emulator:
         connection(**{**emulator.connection, "extra": {**extra_of(emulator), "region_id": "cn-hangzhou"}})
         yield emulator

@@ -251,10 +251,8 @@ def test_a_fetch_that_is_broken_off_is_taken_over_by_the_next(issuer: Issuer, pr
     assert provider.get(None).access_key_id == "id-2"
 
 
-def test_a_fetch_that_never_ends_is_given_up_after_a_while(
-    issuer: Issuer, provider: RefreshingCredentials, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.01)
+def test_a_fetch_that_never_ends_is_given_up_after_a_while(issuer: Issuer) -> None:
+    provider = RefreshingCredentials(issuer, clock=issuer.clock.timestamp, patience=0.01)
     fetching, go_on = threading.Event(), threading.Event()
     issuer.first = lambda: (fetching.set(), go_on.wait(10))
 
@@ -289,10 +287,8 @@ def in_a_fork(ask: Callable[[], object]) -> str:
     return answer
 
 
-def test_a_fork_does_not_wait_for_a_fetch_of_its_parent(
-    issuer: Issuer, provider: RefreshingCredentials, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", 0.1)
+def test_a_fork_does_not_wait_for_a_fetch_of_its_parent(issuer: Issuer) -> None:
+    provider = RefreshingCredentials(issuer, clock=issuer.clock.timestamp, patience=0.1)
     fetching, go_on = threading.Event(), threading.Event()
     issuer.first = lambda: (fetching.set(), go_on.wait(10))
 
@@ -490,26 +486,31 @@ def test_a_clock_set_back_does_not_put_off_the_next_attempt(issuer: Issuer, prov
 ROLE = Auth("ram_role_arn", "id", "secret", role_arn="acs:ram::1:role/airflow")
 
 
+class Source:
+    """Where credentials come from: every fetch yields some; its settings are noted."""
+
+    def __init__(self) -> None:
+        self.fetched: list[Settings] = []
+
+    def __call__(self, settings: Settings) -> Callable[[], Credentials]:
+        def fetch() -> Credentials:
+            self.fetched.append(settings)
+            return Credentials(f"id-{len(self.fetched)}", "secret", "token", 2e9)
+
+        return fetch
+
+
 @pytest.fixture
-def fetched(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Settings]]:
-    """The settings of each fetch; every one yields credentials."""
-    seen: list[Settings] = []
-
-    def source_for(settings: Settings) -> Callable[[], Credentials]:
-        return lambda: seen.append(settings) or Credentials(f"id-{len(seen)}", "secret", "token", 2e9)
-
-    monkeypatch.setattr(module, "source_for", source_for)
-    module._shared.cache_clear()
-    yield seen
-    module._shared.cache_clear()
+def source() -> Source:
+    return Source()
 
 
-def test_connections_with_the_same_role_share_its_credentials(fetched: list[Settings]) -> None:
+def test_connections_with_the_same_role_share_its_credentials(source: Source) -> None:
     one = Settings("one", ROLE, region_id="cn-hangzhou", account_id="1")
     two = Settings("two", replace(ROLE), region_id="cn-hangzhou", endpoint="http://127.0.0.1:9000", max_attempts=1)
 
-    assert provider_for(one).get(None) is provider_for(two).get(None)
-    assert len(fetched) == 1
+    assert provider_for(one, source).get(None) is provider_for(two, source).get(None)
+    assert len(source.fetched) == 1
 
 
 @pytest.mark.parametrize(
@@ -522,38 +523,34 @@ def test_connections_with_the_same_role_share_its_credentials(fetched: list[Sett
     ],
     ids=["role", "rotated secret", "region", "proxy"],
 )
-def test_what_changes_how_credentials_are_fetched_separates_them(fetched: list[Settings], other: Settings) -> None:
-    provider_for(Settings("fc", ROLE, region_id="cn-hangzhou")).get(None)
+def test_what_changes_how_credentials_are_fetched_separates_them(source: Source, other: Settings) -> None:
+    provider_for(Settings("fc", ROLE, region_id="cn-hangzhou"), source).get(None)
 
-    provider_for(other).get(None)
+    provider_for(other, source).get(None)
 
-    assert len(fetched) == 2
-
-
-def test_200_threads_that_make_providers_share_one_fetch(fetched: list[Settings], crowd: Crowd) -> None:
-    crowd.ask(lambda: provider_for(Settings("fc", ROLE, region_id="cn-hangzhou")).get(None))
-
-    assert len(fetched) == 1
+    assert len(source.fetched) == 2
 
 
-def test_a_process_keeps_a_bounded_number_of_them(fetched: list[Settings]) -> None:
+def test_200_threads_that_make_providers_share_one_fetch(source: Source, crowd: Crowd) -> None:
+    crowd.ask(lambda: provider_for(Settings("fc", ROLE, region_id="cn-hangzhou"), source).get(None))
+
+    assert len(source.fetched) == 1
+
+
+def test_a_process_keeps_a_bounded_number_of_them(source: Source) -> None:
     for number in range(200):
-        provider_for(Settings("fc", replace(ROLE, role_session_name=f"s-{number}"))).get(None)
+        provider_for(Settings("fc", replace(ROLE, role_session_name=f"s-{number}")), source).get(None)
 
     assert module._shared.cache_info().currsize == 64
 
 
-def test_a_mistake_in_the_settings_is_told_with_the_name_of_the_connection_that_asks(
-    fetched: list[Settings], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_in_the_settings_is_told_with_the_name_of_the_connection_that_asks() -> None:
     def refuse() -> Credentials:
         raise SettingsError("", ["extra.role_arn is wrong"])
 
-    monkeypatch.setattr(module, "source_for", lambda settings: refuse)
-
     for conn_id in ("one", "two"):
         with pytest.raises(SettingsError, match=f"Connection '{conn_id}'.*\n.*role_arn is wrong"):
-            provider_for(Settings(conn_id, ROLE)).get(None)
+            provider_for(Settings(conn_id, ROLE), lambda settings: refuse).get(None)
 
 
 # --- a wait that outlives its tokens ----------------------------------------------------------------------------------

@@ -218,18 +218,13 @@ def test_sts_is_asked_over_https_with_a_certificate_that_the_system_trusts(
     serve: Callable[..., Service], authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sts = serve(tls=authority.server)
-    monkeypatch.setattr(
-        role_credentials, "_sts_endpoint", lambda settings: sts.authority
-    )  # no scheme: as in production
-
     says = f"AssumeRole {sts.origin}: .*CERTIFICATE_VERIFY_FAILED.*the variable SSL_CERT_FILE"
     with pytest.raises(CertificateError, match=says):
-        source_for(role())()
+        source_for(role(), sts_endpoint=sts.authority)()  # no scheme: as in production
 
     trusted = serve(tls=authority.server)
-    monkeypatch.setattr(role_credentials, "_sts_endpoint", lambda settings: trusted.authority)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
-    assert provider_for(role()).get(None) == ISSUED
+    assert source_for(role(), sts_endpoint=trusted.authority)() == ISSUED
 
 
 @dataclass

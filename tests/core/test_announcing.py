@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -13,11 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_fc.core.announcing import (
-    BETWEEN_EVENTS,
     KEPT_FOR,
-    MAX_KEPT,
-    MAX_PER_POLL,
-    SETTLE,
     AnnouncedIds,
     Announcer,
     BatchAnnouncer,
@@ -28,6 +23,7 @@ from airflow_provider_fc.core.announcing import (
 )
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.operations import ListInvocations, Page
+from airflow_provider_fc.core.policies import Announcing
 
 HOUR = 3_600_000
 MINUTE = 60_000
@@ -42,12 +38,12 @@ def pages(world: World, prefix: str = "job-") -> list[WatchedPage]:
     return found
 
 
-def each(world: World, known: AnnouncedIds | None = None) -> EachAnnouncer:
-    return EachAnnouncer(world.batch(), known or AnnouncedIds())
+def each(world: World, known: AnnouncedIds | None = None, **policy: int) -> EachAnnouncer:
+    return EachAnnouncer(world.batch(), known or AnnouncedIds(), Announcing(**policy))
 
 
 def batch(world: World, known: AnnouncedIds | None = None) -> BatchAnnouncer:
-    return BatchAnnouncer(world.batch(), known or AnnouncedIds())
+    return BatchAnnouncer(world.batch(), known or AnnouncedIds(), Announcing())
 
 
 def read(world: World, announcer: Announcer, found: list[WatchedPage] | None = None) -> list[dict[str, object]]:
@@ -63,7 +59,7 @@ def read(world: World, announcer: Announcer, found: list[WatchedPage] | None = N
 
 def later(world: World, announcer: Announcer) -> list[dict[str, object]]:
     """The same when Airflow has had time to make a DAG run of what was announced before."""
-    world.clock.sleep(BETWEEN_EVENTS.total_seconds())
+    world.clock.sleep(Announcing.between_events)
     return read(world, announcer)
 
 
@@ -105,7 +101,7 @@ def test_what_is_held_back_follows_when_airflow_has_had_time() -> None:
     announced = []
     for _ in range(4):
         announced.append(len(read(world, announcer)))
-        world.clock.sleep(BETWEEN_EVENTS.total_seconds() / 2)
+        world.clock.sleep(Announcing.between_events / 2)
 
     assert announced == [1, 0, 1, 0]
 
@@ -190,10 +186,10 @@ def test_what_could_not_be_kept_is_announced_at_the_next_poll() -> None:
 
 def test_many_at_once_are_announced_over_several_polls() -> None:
     world = World()
-    world.add_many(MAX_PER_POLL + 50)
+    world.add_many(Announcing.most + 50)
     announcer = each(world)
 
-    assert [len(later(world, announcer)) for _ in range(4)] == [MAX_PER_POLL, 49, 1, 0]
+    assert [len(later(world, announcer)) for _ in range(4)] == [Announcing.most, 49, 1, 0]
 
 
 # Batch
@@ -202,7 +198,7 @@ def test_many_at_once_are_announced_over_several_polls() -> None:
 def settled(world: World, announcer: Announcer) -> list[dict[str, object]]:
     """What two polls announce that are far enough apart."""
     first = read(world, announcer)
-    world.clock.sleep(SETTLE.total_seconds())
+    world.clock.sleep(Announcing.settle)
     return [*first, *read(world, announcer)]
 
 
@@ -212,7 +208,7 @@ def test_a_batch_that_has_ended_is_announced_once_when_a_second_poll_confirms_it
     world.add("job-bad", statuses=["Failed"])
     announcer = batch(world)
     assert read(world, announcer) == []
-    world.clock.sleep(SETTLE.total_seconds() - 1)
+    world.clock.sleep(Announcing.settle - 1)
     assert read(world, announcer) == []
     world.clock.sleep(1)
 
@@ -245,10 +241,10 @@ def test_one_that_appears_between_the_polls_delays_the_announcement() -> None:
     world.add_many(3)
     announcer = batch(world)
     read(world, announcer)
-    world.clock.sleep(SETTLE.total_seconds())
+    world.clock.sleep(Announcing.settle)
     world.add("job-late", statuses=["Succeeded"])
     assert read(world, announcer) == []
-    world.clock.sleep(SETTLE.total_seconds())
+    world.clock.sleep(Announcing.settle)
 
     [payload] = read(world, announcer)
 
@@ -303,7 +299,7 @@ def test_a_batch_is_not_judged_by_the_rest_of_a_listing() -> None:
 
     for _ in range(2):
         assert announcer.read(rest, world.clock.now()) is None
-        world.clock.sleep(SETTLE.total_seconds())
+        world.clock.sleep(Announcing.settle)
 
 
 # The announced ids
@@ -317,11 +313,11 @@ def test_what_is_no_longer_kept_stays_known() -> None:
     world = World()
     now = world.clock.now()
     at = round(now.timestamp() * 1000)
-    items = [ended(f"job-{index}", at - 2 * HOUR - index) for index in range(MAX_KEPT + 500)]
+    items = [ended(f"job-{index}", at - 2 * HOUR - index) for index in range(Announcing.kept + 500)]
 
-    known = AnnouncedIds().after(map(DatedKey.of, items), now).trimmed(now)
+    known = AnnouncedIds().after(map(DatedKey.of, items), now).trimmed(now, Announcing())
 
-    assert len(known.dated) == MAX_KEPT
+    assert len(known.dated) == Announcing.kept
     assert all(map(known.knows, items))
     assert len(json.dumps(known.to_json())) < 65_535
 
@@ -330,9 +326,9 @@ def test_the_last_hour_is_kept_one_by_one_however_much_it_was() -> None:
     world = World()
     now = world.clock.now()
     at = round(now.timestamp() * 1000)
-    items = [ended(f"job-{index}", at - index) for index in range(3 * MAX_KEPT)]
+    items = [ended(f"job-{index}", at - index) for index in range(3 * Announcing.kept)]
 
-    known = AnnouncedIds().after(map(DatedKey.of, items), now).trimmed(now)
+    known = AnnouncedIds().after(map(DatedKey.of, items), now).trimmed(now, Announcing())
 
     assert not known.knows(ended("job-late", at - len(items)))
     assert all(map(known.knows, items))
@@ -371,7 +367,7 @@ def test_over_any_history_each_is_announced_exactly_once(steps: list[tuple[int, 
         listed = [item for since, item in there if at - since < 7 * 24 * HOUR]
         fresh = [item for item in listed if not known.knows(item)]
         announced += [item.invocation_id for item in fresh]
-        known = known.after(map(DatedKey.of, fresh), world.clock.now()).trimmed(world.clock.now())
+        known = known.after(map(DatedKey.of, fresh), world.clock.now()).trimmed(world.clock.now(), Announcing())
         known = through_json(known) if restart else known
 
     assert announced == [item.invocation_id for _, item in there]
@@ -388,15 +384,11 @@ def test_however_large_the_backlog_each_is_announced_exactly_once(
     """Minutes at which each begins and for which it lasts, and between the polls; five are announced a look."""
     world = World()
     zero = round(world.clock.now().timestamp() * 1000)
-    announcer = each(world)
+    announcer = each(world, most=5, kept=4)
     announced: list[object] = []
-    with (
-        patch("airflow_provider_fc.core.announcing.MAX_PER_POLL", 5),
-        patch("airflow_provider_fc.core.announcing.MAX_KEPT", 4),
-    ):
-        for minutes in [*polls, 2000, *[1] * 30]:
-            world.clock.sleep(minutes * 60)
-            announced += ids(read(world, announcer, [told(lives, zero, world)]))
+    for minutes in [*polls, 2000, *[1] * 30]:
+        world.clock.sleep(minutes * 60)
+        announced += ids(read(world, announcer, [told(lives, zero, world)]))
 
     assert sorted(map(str, announced)) == sorted(f"job-{index}" for index in range(len(lives)))
     assert len(announcer.announced.dated) <= 4 or not announced
@@ -429,7 +421,7 @@ def test_what_a_batch_lost_is_told_even_when_the_first_time_could_not_be_kept() 
     read(world, announcer)
     world.clock.sleep(60)
     read(world, announcer)
-    world.clock.sleep(SETTLE.total_seconds())
+    world.clock.sleep(Announcing.settle)
     [page] = pages(world)
     first = announcer.read(page, world.clock.now())
 

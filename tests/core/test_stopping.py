@@ -11,7 +11,8 @@ from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.errors import AlreadyCompletedError, ApiError, NotFoundError, ParameterError
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.operations import StopInvocation
-from airflow_provider_fc.core.stopping import LAG_SECONDS, stop, stop_operations, stop_submitted, stop_unfinished
+from airflow_provider_fc.core.policies import Records
+from airflow_provider_fc.core.stopping import stop, stop_operations, stop_submitted, stop_unfinished
 
 STOP = StopInvocation(function_ref("resize"), "job-1")
 
@@ -130,4 +131,4 @@ def test_what_stays_unknown_is_given_up_in_time() -> None:
     talk = Conversation(answers=[NOT_VISIBLE] * 20)
 
     assert talk.run(stop_submitted(STOP, talk.context)) == "not_found"
-    assert sum(talk.slept) == LAG_SECONDS
+    assert sum(talk.slept) == Records.lag
