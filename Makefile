@@ -30,7 +30,7 @@ OWN_UV = $(filter .venv-uv/bin/uv,$(UV))
 
 # The pins hold for the build backend too, which is fetched apart from all else. pip takes pins for it only from the
 # environment: old ones as PIP_CONSTRAINT, new ones as PIP_BUILD_CONSTRAINT.
-PINS = constraints/$(patsubst airflow-docs,docs,airflow-$(strip $(1))).txt
+PINS = constraints/$(patsubst airflow-cluster,cluster,$(patsubst airflow-docs,docs,airflow-$(strip $(1)))).txt
 ifeq ($(UV),)
 new_venv = $(PYTHON) -m venv $(1)
 install = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) \
@@ -43,6 +43,13 @@ endif
 # What the documentation site is made with: an environment of its own, since none of it belongs beside an Airflow.
 # mkdocs below 2, whose plugins differ; ruff formats the signatures of the reference.
 DOCS = 'mkdocs>=1.6,<2' 'mkdocs-material>=9.6' 'mkdocstrings-python>=1.16' 'ruff>=0.14'
+
+# What Airflow needs beside itself as a cluster on PostgreSQL and Redis, and the packages of Debian that it is run on.
+CLUSTER = apache-airflow-providers-celery asyncpg psycopg2-binary redis
+SYSTEM_PACKAGES = postgresql redis-server chromium
+# The size of make e2e-cluster, and of make e2e-scale.
+INVOCATIONS ?= 500
+SENSORS ?= $(if $(filter e2e-scale,$@),300,200)
 
 DOCS_TESTS = tests/test_docs.py tests/test_reference.py tests/test_troubleshooting.py \
 	tests/airflow/test_example_dags.py tests/airflow/test_docs_shell.py
@@ -78,6 +85,22 @@ test-fast: $(VENV)/.test ## the same without Airflow and without what takes seco
 
 e2e: $(VENV)/.test ## run the tests that start a real Airflow: scheduler, triggerer, kills and restarts
 	$(VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
+
+.PHONY: system-packages e2e-cluster e2e-scale
+
+system-packages: ## install PostgreSQL, Redis and Chromium from Debian's packages, where they are missing (as root)
+	@missing=; for package in $(SYSTEM_PACKAGES); do \
+		dpkg-query --show --showformat='$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
+	done; \
+	if [ -z "$$missing" ]; then echo "nothing to do: $(SYSTEM_PACKAGES) are installed"; \
+	elif [ "$$(id -u)" != 0 ]; then echo "not installed:$$missing. Only root can: sudo make system-packages" >&2; exit 2; \
+	else apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing; fi
+
+e2e-cluster: .venv-cluster/.cluster ## check a deployment: Celery on PostgreSQL and Redis, with kills (INVOCATIONS=500 SENSORS=200)
+	.venv-cluster/bin/python scripts/e2e_cluster.py --invocations $(INVOCATIONS) --sensors $(SENSORS)
+
+e2e-scale: $(VENV)/.test ## check that one triggerer of `airflow standalone` carries many waits (SENSORS=300)
+	$(VENV)/bin/python scripts/e2e_scale.py --sensors $(SENSORS)
 
 test-airflow: .venv-airflow-$(VERSION)/.test ## run what touches Airflow on another version: VERSION=3.2.2
 	.venv-airflow-$(VERSION)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile tests/airflow $(PYTEST_ARGS)
@@ -148,6 +171,10 @@ constraints: | $(or $(OWN_UV),$(if $(UV),,.venv-uv/bin/uv)) ## renew the pins in
 	printf '%s\n' $(DOCS) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header --no-annotate --upgrade \
 		--no-python-downloads --python "$$(command -v $(PYTHON))" --python-version 3.11 --output-file build/docs.txt -
 	LC_ALL=C sort build/docs.txt -o constraints/docs.txt
+	printf '%s\n' apache-airflow==$(AIRFLOW) hatchling $(CLUSTER) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header \
+		--no-annotate --no-python-downloads --upgrade --python "$$(command -v $(PYTHON))" --python-version 3.11 \
+		--constraints $(call PINS,$(AIRFLOW)) --extra $(EXTRAS_OTHERS) --output-file build/cluster.txt pyproject.toml -
+	LC_ALL=C sort build/cluster.txt -o constraints/cluster.txt
 
 clean: ## remove the virtual environments and everything generated
 	rm -rf .venv*/ .demo/ .pytest_cache/ .mypy_cache/ .ruff_cache/ .import_linter_cache/ .hypothesis/ dist/ build/ *.egg-info/
@@ -169,6 +196,11 @@ $(VENV)/.pictures: $(VENV)/.test
 
 $(VENV)/.lint: $(VENV)/.test
 	$(call install,$(AIRFLOW),$(VENV)) --editable '.[$(EXTRAS)]'
+	touch $@
+
+.venv-cluster/.cluster: pyproject.toml constraints/cluster.txt | $(OWN_UV)
+	$(call new_venv,.venv-cluster)
+	$(call install,cluster,.venv-cluster) apache-airflow==$(AIRFLOW) $(CLUSTER) hatchling --editable '.[$(EXTRAS_OTHERS)]'
 	touch $@
 
 .venv-docs/.docs: constraints/docs.txt | $(OWN_UV)

@@ -9,17 +9,27 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from local_airflow import REPOSITORY, Airflow, Change, Emulator, Failure, Run, tail
+from local_airflow import (
+    INTERRUPTED,
+    REPOSITORY,
+    Airflow,
+    Change,
+    Clock,
+    Emulator,
+    Failure,
+    Run,
+    stop_on_signals,
+    tail,
+)
 
 FOLDER = REPOSITORY / ".demo"
 DAGS = REPOSITORY / "example_dags"
@@ -31,17 +41,6 @@ this to start, it is longer: the sensor too is later there."""
 USUALLY = 40
 """Seconds that all of it takes on two quiet cores."""
 COLUMNS = ("invocation_id", "status", "duration_ms", "error_message")
-INTERRUPTED = 130
-
-
-@dataclass
-class Clock:
-    """Puts the seconds since the start before every line."""
-
-    began: float = field(default_factory=time.monotonic)
-
-    def say(self, text: str) -> None:
-        print(f"{time.monotonic() - self.began:6.1f} s  {text}", flush=True)
 
 
 @dataclass(frozen=True)
@@ -86,13 +85,7 @@ def tracked_files() -> list[str]:
 
 def main() -> int:
     clock = Clock()
-
-    def interrupt(*_: object) -> None:
-        clock.say("interrupted; stopping what was started")
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
+    stop_on_signals(clock.say)
     try:
         with exclusively(clock) as lock:
             passed = run(clock, lock.fileno())

@@ -12,17 +12,19 @@ import os
 import secrets
 import shlex
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import quote
 
 import psutil
@@ -34,10 +36,15 @@ SIGN_OF_LIFE = 5.0
 """Seconds of silence after which a wait says that it still waits."""
 
 ON_AIRFLOW3 = not version("apache-airflow").startswith("2.")
-NO_LOG_SERVER = ("--skip-serve-logs",)  # logs are read from their files
-PROGRAMS = {"api-server": (), "dag-processor": (), "scheduler": NO_LOG_SERVER, "triggerer": NO_LOG_SERVER}
-"""What a complete Airflow 3 consists of."""
-PROGRAMS_2 = {"scheduler": NO_LOG_SERVER}
+NO_LOG_SERVER = "--skip-serve-logs"  # logs are read from their files
+PROGRAMS = {
+    "api-server": ("api-server",),
+    "dag-processor": ("dag-processor",),
+    "scheduler": ("scheduler", NO_LOG_SERVER),
+    "triggerer": ("triggerer", NO_LOG_SERVER),
+}
+"""What a complete Airflow 3 consists of: names, and what follows `airflow` on the command line."""
+PROGRAMS_2 = {"scheduler": ("scheduler", NO_LOG_SERVER)}
 """Airflow 2 needs no more to parse DAGs and run tasks."""
 
 STANDSTILL = 300.0
@@ -49,6 +56,35 @@ ENOUGH_CPU = 60.0
 """Seconds of CPU in which a program must have got ready. None needs ten where the machine is quiet."""
 
 Say = Callable[[str], None]
+T = TypeVar("T")
+
+
+INTERRUPTED = 130
+"""The exit code of a program that was told to stop."""
+
+
+@dataclass
+class Clock:
+    """Puts the seconds since the start before every line."""
+
+    began: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def say(self, text: str) -> None:
+        print(f"{self.seconds():6.1f} s  {text}", flush=True)
+
+
+def stop_on_signals(say: Say) -> None:
+    """Raise KeyboardInterrupt when we are told to stop, however that is: what was started is then stopped, too."""
+
+    def interrupt(*_: object) -> None:
+        say("interrupted; stopping what was started")
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
 
 
 class Failure(Exception):
@@ -73,6 +109,7 @@ class Program:
     ) -> None:
         self.name = name
         self.log = log
+        self.enough_cpu = ENOUGH_CPU
         guard = [sys.executable, str(Path(__file__).with_name("guard.py"))]
         with log.open("wb") as output:
             self._guard = subprocess.Popen(
@@ -85,6 +122,14 @@ class Program:
                 start_new_session=True,  # Ctrl-C in a terminal is for us alone; we stop what has to be stopped
                 pass_fds=tuple(keep),
             )
+
+    def once_ready(self, get_ready: Callable[[], T]) -> T:
+        """Get ready, or end: nobody holds us yet who would end us."""
+        try:
+            return get_ready()
+        except BaseException:
+            self.stop()
+            raise
 
     def check(self) -> None:
         """
@@ -103,6 +148,22 @@ class Program:
                     used += sum(process.cpu_times()[:4])  # its own and that of children that have ended
         return used
 
+    def processes(self) -> list[psutil.Process]:
+        """Its own process and all children; none when it has ended."""
+        with suppress(psutil.NoSuchProcess):
+            return list(psutil.Process(self._guard.pid).children(recursive=True))
+        return []
+
+    def kill(self) -> list[int]:
+        """End it and its children by SIGKILL, all at the same time, as when their machine dies; say which they were."""
+        killed = self.processes()
+        for act in (psutil.Process.suspend, psutil.Process.kill):  # none shall notice that another has ended
+            for process in killed:
+                with suppress(psutil.NoSuchProcess):
+                    act(process)
+        self._guard.wait()
+        return [process.pid for process in killed]
+
     def ready_steps(self) -> Iterator[None]:
         """Come back five times a second, as long as it works.
 
@@ -115,7 +176,7 @@ class Program:
             cpu = self.cpu()
             if cpu >= worked + 0.5:
                 worked, since = cpu, time.monotonic()
-            if cpu > ENOUGH_CPU:
+            if cpu > self.enough_cpu:
                 raise Failure(f"{self.name} is not ready after {cpu:.0f} s of CPU:\n{tail(self.log)}")
             if time.monotonic() > since + IDLE:
                 raise Failure(f"{self.name} is not ready and has done nothing for {IDLE:g} s:\n{tail(self.log)}")
@@ -151,22 +212,29 @@ class Emulator(Program):
     """A local Function Compute; ``connection`` is what Airflow is told of it.
 
     :param cwd: where the functions run.
+    :param port: 0 for a free one.
+    :param state: a file in which invocations outlive it.
     """
 
     def __init__(
-        self, functions: Path, folder: Path, *, cwd: Path = REPOSITORY, workers: int = 4, keep: Collection[int] = ()
+        self,
+        functions: Path,
+        folder: Path,
+        *,
+        cwd: Path = REPOSITORY,
+        workers: int = 4,
+        port: int = 0,
+        state: Path | None = None,
+        keep: Collection[int] = (),
     ) -> None:
         module = [sys.executable, "-P", "-m", "airflow_provider_fc.emulator"]  # -P: import nothing from cwd
-        options = ["--port", "0", "--functions", str(functions), "--workers", str(workers), "--log-requests"]
+        options = ["--port", str(port), "--functions", str(functions), "--workers", str(workers), "--log-requests"]
+        kept = ["--state", str(state)] if state else []
         log = folder / "emulator.log"
-        super().__init__("the emulator", [*module, *options], log=log, env=environment(), cwd=cwd, keep=keep)
-        try:
-            self.connection = self._connection()
-        except BaseException:
-            self.stop()
-            raise
+        super().__init__("the emulator", [*module, *options, *kept], log=log, env=environment(), cwd=cwd, keep=keep)
+        self.connection = self.once_ready(self._connection)
         self.endpoint: str = json.loads(self.connection)["host"]
-        self._port = int(self.endpoint.rpartition(":")[2])
+        self.port = int(self.endpoint.rpartition(":")[2])
 
     def _connection(self) -> str:
         """From the second line it prints: ``export AIRFLOW_CONN_FC_DEFAULT='...'``."""
@@ -179,8 +247,12 @@ class Emulator(Program):
 
     def executions(self) -> list[dict[str, Any]]:
         """What its workers have executed."""
-        executions: list[dict[str, Any]] = ask(self._port, "GET", "/_emulator/executions")["executions"]
+        executions: list[dict[str, Any]] = ask(self.port, "GET", "/_emulator/executions")["executions"]
         return executions
+
+    def add_invocations(self, invocations: list[dict[str, Any]]) -> None:
+        """Add invocations that live as their script says."""
+        ask(self.port, "POST", "/_emulator/invocations", {"invocations": invocations})
 
 
 class Airflow:
@@ -190,39 +262,55 @@ class Airflow:
     :param home: replaced by a new folder.
     :param template: migrated databases are kept here, so that only the first Airflow has to create one.
     :param connection: of the emulator; becomes ``fc_default``.
+    :param settings: further environment variables, and others for those set here.
+    :param logs: an empty folder for those of its programs and tasks, if not its home.
     """
 
+    programs: ClassVar[Mapping[str, Sequence[str]]] = PROGRAMS if ON_AIRFLOW3 else PROGRAMS_2
+
     def __init__(
-        self, home: Path, template: Path, dags: Path, connection: str, *, say: Say, keep: Collection[int] = ()
+        self,
+        home: Path,
+        template: Path,
+        dags: Path,
+        connection: str,
+        *,
+        say: Say,
+        settings: Mapping[str, str] = MappingProxyType({}),
+        logs: Path | None = None,
+        keep: Collection[int] = (),
     ) -> None:
         self.home = home
+        self.logs = logs or home
         self.port = free_port()
         self._keep = keep
         self._say = say
         self._stack = ExitStack()
         self._programs: dict[str, Program] = {}
         self._token = ""
-        self.env = environment(
-            PATH=f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",  # Airflow starts "airflow" by name
-            AIRFLOW_HOME=str(home),
-            AIRFLOW_CONN_FC_DEFAULT=connection,
-            AIRFLOW__CORE__DAGS_FOLDER=str(dags),
-            AIRFLOW__CORE__LOAD_EXAMPLES="False",
-            AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION="True",
-            AIRFLOW__CORE__PARALLELISM="2",
-            AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-            AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS="True",
-            AIRFLOW__CORE__EXECUTION_API_SERVER_URL=f"http://{HOST}:{self.port}/execution/",
-            AIRFLOW__API__HOST=HOST,
-            AIRFLOW__API__PORT=str(self.port),
-            AIRFLOW__API__BASE_URL=f"http://{HOST}:{self.port}",
-            AIRFLOW__API__WORKERS="1",
-            AIRFLOW__API__SECRET_KEY=secrets.token_hex(16),
-            AIRFLOW__API_AUTH__JWT_SECRET=secrets.token_hex(64),
-            AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL="2",
-            AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL="5",
-            AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="False",
-        )
+        own = {
+            "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",  # Airflow starts "airflow" by name
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW_CONN_FC_DEFAULT": connection,
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs / "tasks"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "AIRFLOW__CORE__PARALLELISM": "2",
+            "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://{HOST}:{self.port}/execution/",
+            "AIRFLOW__API__HOST": HOST,
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__BASE_URL": f"http://{HOST}:{self.port}",
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
+            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(64),
+            "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "2",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+        self.env = environment(**(own | dict(settings)))
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
         template.mkdir(parents=True, exist_ok=True)
@@ -232,20 +320,22 @@ class Airflow:
         """A fresh database: what a run killed half-way has left behind never comes back."""
         if not migrated.exists():
             self._say("creating Airflow's database (only the first time)")
-            log = self.home / "migrate.log"
-            command = [str(BIN / "airflow"), "db", "migrate"]
-            with Program("airflow db migrate", command, log=log, env=self.env, keep=self._keep) as program:
-                program.join()
+            self._migrate()
             new = migrated.with_suffix(".new")
             shutil.copyfile(self.home / "airflow.db", new)
             new.replace(migrated)
         shutil.copyfile(migrated, self.home / "airflow.db")
 
+    def _migrate(self) -> None:
+        command = [str(BIN / "airflow"), "db", "migrate"]
+        log = self.logs / "migrate.log"
+        with Program("airflow db migrate", command, log=log, env=self.env, keep=self._keep) as program:
+            program.join()
+
     def start(self, name: str) -> Program:
         """Start one of its programs."""
-        log = self.home / f"{name}-{time.monotonic_ns()}.log"
-        options = (PROGRAMS if ON_AIRFLOW3 else PROGRAMS_2)[name]
-        command = [str(BIN / "airflow"), name, *options]
+        log = self.logs / f"{name}-{time.monotonic_ns()}.log"
+        command = [str(BIN / "airflow"), *self.programs[name]]
         program = Program(f"airflow {name}", command, log=log, env=self.env, keep=self._keep)
         self._programs[name] = self._stack.enter_context(program)
         return program
@@ -253,19 +343,23 @@ class Airflow:
     def stop(self, name: str) -> None:
         self._programs.pop(name).stop()
 
+    def kill(self, name: str) -> list[int]:
+        """End one of its programs by SIGKILL, with all its children; say which they were."""
+        return self._programs.pop(name).kill()
+
     def start_all(self) -> None:
         """Start everything it consists of, and wait until all of it answers and has reported.
 
         :raises Failure: names the program that is missing, with its log.
         """
-        for name in PROGRAMS if ON_AIRFLOW3 else PROGRAMS_2:
+        for name in self.programs:
             self.start(name)
         if ON_AIRFLOW3:  # of Airflow 2 nothing runs that others wait for
             self._wait_until_healthy()
 
     def _wait_until_healthy(self) -> None:
         began = said = time.monotonic()
-        for name in PROGRAMS:  # the API server first: it tells how the others are
+        for name in self.programs:  # the API server first: it tells how the others are
             for _ in self._programs[name].ready_steps():
                 self.check()
                 if self._is_healthy(name):
@@ -334,11 +428,18 @@ class Airflow:
             self.patch(f"/dags/{quote(dag_id)}", {"is_paused": False})
         else:
             command = [str(BIN / "airflow"), "dags", "unpause", dag_id]
-            with Program("airflow dags unpause", command, log=self.home / "unpause.log", env=self.env) as program:
+            with Program("airflow dags unpause", command, log=self.logs / "unpause.log", env=self.env) as program:
                 program.join()
+
+    def running(self) -> list[Program]:
+        return list(self._programs.values())
 
     def program_logs(self) -> list[Path]:
         return [program.log for program in self._programs.values()]
+
+    def logs_of(self, name: str) -> list[Path]:
+        """Those of a program in all its lives."""
+        return sorted(self.logs.glob(f"{name}-*.log"))
 
     def _has_parsed(self, dag_id: str) -> bool:
         errors = self.rows("select filename, stacktrace from import_error")
@@ -378,9 +479,11 @@ class Airflow:
         with closing(sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True, timeout=30)) as database:
             return database.execute(query, parameters).fetchall()
 
-    def task_logs(self, run: Run, task_id: str) -> list[Path]:
-        """The log files of all tries of a task, the triggerer's among them."""
-        folder = self.home / "logs" / f"dag_id={run.dag_id}" / f"run_id={run.run_id}" / f"task_id={task_id}"
+    def task_logs(self, run: Run, task_id: str, map_index: int = -1) -> list[Path]:
+        """The log files of all tries of a task, the triggerer's among them; of all mapped ones, or of one."""
+        folder = self.logs / "tasks" / f"dag_id={run.dag_id}" / f"run_id={run.run_id}" / f"task_id={task_id}"
+        if map_index >= 0:
+            folder /= f"map_index={map_index}"
         return sorted(path for path in folder.rglob("*") if path.is_file())
 
     def get(self, path: str) -> Any:

@@ -26,6 +26,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(enco
 PINNED = {
     "airflow-3.3.2.txt": ("3.3.2", ["credentials", "test", "judges", "lint"]),
     **{f"airflow-{version}.txt": (version, ["credentials", "test"]) for version in ("2.11.2", "3.2.2")},
+    "cluster.txt": ("3.3.2", ["credentials", "test"]),
 }
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
@@ -234,6 +235,15 @@ def test_the_documentation_is_made_with_pinned_versions() -> None:
     requirements = [Requirement(text) for text in shlex.split(asked_for)]
 
     assert [each.name for each in requirements if not each.specifier.contains(pinned.get(each.name, "0"))] == []
+
+
+def test_the_cluster_has_pins_for_all_it_needs_and_the_same_ones_as_its_airflow() -> None:
+    [asked_for] = re.findall(r"^CLUSTER = (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    pinned = pins((ROOT / "constraints" / "cluster.txt").read_text(encoding="utf-8"))
+    without = pins((ROOT / "constraints" / "airflow-3.3.2.txt").read_text(encoding="utf-8"))
+
+    assert [name for name in shlex.split(asked_for) if name not in pinned] == []
+    assert {name: pin for name, pin in pinned.items() if without.get(name, pin) != pin} == {}
 
 
 BUILD_FILES = ["pyproject.toml", "Makefile", ".ci/run", "mkdocs.yml", "scripts/release_check.py", "hatch_build.py"]
