@@ -149,6 +149,12 @@ class ApiError(FunctionComputeError):
             text += f" ({hint})"
         super().__init__(f"{text} [request id {request_id or 'unknown'}]")
 
+    @property
+    def unexplained(self) -> bool:
+        """Whether nothing says what is wrong. 401 and 403 do so by themselves."""
+        # Function Compute gives each error a code (page "Error codes"): a proxy has answered, or the body was cut off.
+        return self.code is None and self.status not in (401, 403)
+
 
 class AccessDeniedError(ApiError):
     """The key, its signature, its token or its permissions were refused."""

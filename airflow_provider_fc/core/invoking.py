@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
 
-from airflow_provider_fc.core.errors import AlreadyExistsError, FunctionComputeError, NotFoundError, ParameterError
+from airflow_provider_fc.core.errors import (
+    AlreadyExistsError,
+    ApiError,
+    FunctionComputeError,
+    NotFoundError,
+    ParameterError,
+)
 from airflow_provider_fc.core.flow import Context, Flow, Sleep, call
 from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, Invocation, readable_id
 from airflow_provider_fc.core.limits import MAX_INVOCATION_ID_LENGTH
@@ -158,7 +164,13 @@ def look_up(operation: GetInvocation, context: Context, *, seconds: float) -> Fl
         try:
             return (yield from call(operation, context))
         except FunctionComputeError as error:
-            tolerated = error.transient or (isinstance(error, NotFoundError) and error.is_invocation)
-            if not tolerated or context.now() >= give_up:
+            if not _may_pass(error) or context.now() >= give_up:
                 raise
         yield Sleep(context.policies.records.pause)
+
+
+def _may_pass(error: FunctionComputeError) -> bool:
+    """Tell whether a record that exists may be answered with this error for a while."""
+    if isinstance(error, NotFoundError) and error.is_invocation:
+        return True
+    return error.transient or (isinstance(error, ApiError) and error.unexplained)

@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_fc.core.counting import Counting
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
+    ApiError,
     CertificateError,
     DeadlineExceeded,
     FunctionComputeError,
@@ -160,6 +161,7 @@ class Wait:
     """One wait: its watch, its pace and what it has said. Poking sensors and triggers both go through it.
 
     :ivar answered: the server has answered this wait before.
+    :ivar accepted: it has, or it has answered the task before this wait was handed over.
     :ivar counted_for: seconds that counting took out of the pause after the last poll.
     """
 
@@ -171,12 +173,12 @@ class Wait:
         self._counting = Counting(watch.batch, watch.began_at, schedule.progress_interval, self._progress.counted)
         self._now = context.now
         self._error: FunctionComputeError | None = None
-        self.answered = False
+        self.answered = self.accepted = False
         self.counted_for = 0.0
 
     def go_on_for_one_poll(self) -> None:
         """Take over from an earlier process, in one that polls once."""
-        self.answered = True
+        self.answered = self.accepted = True
         self._counting.go_on_for_one_poll(self._now(), self.schedule.poll_interval)
 
     def first_poll(self, context: Context) -> Flow[Outcome | None]:
@@ -210,6 +212,7 @@ class Wait:
         :raises FunctionComputeError: a permanent error.
         """
         context = context.until(self.schedule.deadline)
+        self.accepted = True
         self._counting.go_on(context.now())
         pause = self.pace.first() if first_pause is None else first_pause
         while left := self._time_left(context):
@@ -263,7 +266,7 @@ class Wait:
             self._progress.failed(error)
             self._error = error
             return None
-        self.answered = True
+        self.answered = self.accepted = True
         self.pace.recover()
         counts, self.watch.counts = self.watch.counts, None
         self._progress.polled(outcome, counts)
@@ -274,4 +277,6 @@ class Wait:
     def _tolerates(self, error: FunctionComputeError) -> bool:
         # Where the server's certificate was accepted before, somebody is late to renew it; else our trust is wrong.
         renewable = self.answered and isinstance(error, CertificateError)
-        return error.transient or renewable or isinstance(error, DeadlineExceeded)
+        # A request like those that were accepted before is no mistake of the author's.
+        foreign = self.accepted and isinstance(error, ApiError) and error.unexplained
+        return error.transient or renewable or foreign or isinstance(error, DeadlineExceeded)

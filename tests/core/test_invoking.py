@@ -102,10 +102,20 @@ def test_a_record_that_does_not_appear_is_an_error_when_the_time_is_over() -> No
     assert sum(world.slept) == 8
 
 
-def test_a_refusal_is_an_error_at_once() -> None:
+def test_a_refusal_that_nothing_explains_is_waited_for() -> None:
     world = World()
     world.add("job-1")
-    world.app.add_faults([{"action": "status", "status": 403}])
+    answers = iter([HttpResponse(400, {}, b"<html>"), HttpResponse(404, {}, b"")])
+    world.answer = lambda request: next(answers, None)
+
+    assert world.run(record(world, seconds=8)).invocation_id == "job-1"
+
+
+@pytest.mark.parametrize("refusal", [{"status": 403}, {"status": 400, "code": "InvalidArgument"}], ids=str)
+def test_a_refusal_is_an_error_at_once(refusal: dict[str, Any]) -> None:
+    world = World()
+    world.add("job-1")
+    world.app.add_faults([{"action": "status", **refusal}])
 
     with pytest.raises(ApiError):
         world.run(record(world, seconds=8))

@@ -13,7 +13,7 @@ import pytest
 from harness import START, World
 
 from airflow_provider_fc.core.batch_listing import SPACING_PER_PAGE
-from airflow_provider_fc.core.errors import AccessDeniedError, CertificateError, TransportError
+from airflow_provider_fc.core.errors import AccessDeniedError, ApiError, CertificateError, TransportError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.outcome import Kind
 
@@ -202,6 +202,92 @@ def test_a_permanent_error_ends_the_wait_at_once(world: World, code: int, name: 
     with pytest.raises(Exception, match=f"HTTP {code}"):
         world.run(world.wait().run(world.context))
     assert len(world.sent) == 1
+
+
+# Refusals that nothing explains
+
+UNEXPLAINED = {
+    "nothing": b"",
+    "a proxy's page": b"<html>Bad Request</html>",
+    "a code that was cut off": b'{"Code": "InvalidArgum',
+    "a message alone": b'{"Message": "bad request"}',
+    "a list": b'["InvalidArgument"]',
+}
+REFUSALS = sorted({*range(400, 418), 421, 422, 423, 424, 426, 428, 431, 451} - {401, 403, 408})
+ASKED: dict[str, dict[str, Any]] = {"a prefix": {}, "ids": {"invocation_ids": ["job-1"]}}
+"""What lists, and what asks for one."""
+
+
+def refusing(world: World, refusal: HttpResponse, *, begins: float = 500, ends: float = 2500) -> None:
+    """Answer everything so for a while."""
+    world.answer = lambda request: refusal if begins < (world.clock.now() - START).total_seconds() < ends else None
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("body", UNEXPLAINED.values(), ids=UNEXPLAINED)
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_refusal_without_an_error_code_does_not_end_a_wait_that_was_answered_before(
+    world: World, code: int, body: bytes, asked: dict[str, Any]
+) -> None:
+    world.add("job-1", timeline=[[0, "Running"], [2000, "Succeeded"]])
+    refusing(world, HttpResponse(code, {}, body))
+
+    assert world.run(world.wait(**asked).run(world.context)).kind is Kind.SUCCESS
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_refusal_with_an_error_code_ends_a_wait_that_was_answered_before(
+    world: World, code: int, asked: dict[str, Any]
+) -> None:
+    world.add("job-1", statuses=["Running"])
+    refusing(world, status(code, "InvalidArgument"))
+
+    with pytest.raises(ApiError, match=f"HTTP {code} InvalidArgument"):
+        world.run(world.wait(**asked).run(world.context))
+    assert world.clock.now() - START < timedelta(seconds=600)
+
+
+@pytest.mark.parametrize("code", [401, 403])
+@pytest.mark.parametrize("body", UNEXPLAINED.values(), ids=UNEXPLAINED)
+def test_refused_keys_need_no_error_code(world: World, code: int, body: bytes) -> None:
+    world.add("job-1", statuses=["Running"])
+    refusing(world, HttpResponse(code, {}, body))
+
+    with pytest.raises(AccessDeniedError):
+        world.run(world.wait().run(world.context))
+
+
+def test_a_refusal_that_nothing_explains_ends_with_the_deadline_and_is_told(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    refusing(world, HttpResponse(400, {}, b"<html>Bad Request</html>"), ends=1e9)
+
+    outcome = world.run(world.wait(timeout=3600).run(world.context))
+
+    assert world.clock.now() - START < timedelta(seconds=3600 + 60)
+    assert outcome.kind is Kind.TIMEOUT
+    assert "HTTP 400 without an error code: the body is not an error of Function Compute" in outcome.reason
+
+
+@pytest.mark.parametrize("way", ["first_poll", "poke"])
+@pytest.mark.parametrize("code", REFUSALS)
+def test_before_any_answer_a_refusal_that_nothing_explains_is_an_error_at_once(
+    world: World, way: str, code: int
+) -> None:
+    refusing(world, HttpResponse(code, {}, b"<html>Bad Request</html>"), begins=-1)
+
+    with pytest.raises(ApiError, match=f"HTTP {code} without an error code"):
+        world.run(getattr(world.wait(), way)(world.context))
+
+
+def test_a_poking_wait_that_was_answered_before_goes_on_and_so_does_the_next_process(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    wait, next_process = world.wait(), world.wait()
+    next_process.go_on_for_one_poll()
+    assert world.run(wait.poke(world.context))
+    refusing(world, HttpResponse(400, {}, b""), begins=-1)
+
+    assert [world.run(each.poke(world.context)) for each in (wait, next_process)] == [None, None]
 
 
 def test_a_permanent_error_is_outlived_with_silent_fail(world: World) -> None:
