@@ -157,7 +157,7 @@ def per_cpu_second(server: Server, count: int, **query: str) -> float:
     return count / spent
 
 
-def walk(server: Server) -> int:
+def list_all(server: Server) -> int:
     """Read every page; how many invocations there were."""
     connection, token, found = server.connect(), "", 0
     while token or not found:
@@ -185,9 +185,9 @@ def measure(count: int, rounds: int, requests: int) -> list[Row]:
         first = milliseconds(lambda: exchange(connection, on_the_wire(server.origin, "GET", LIST, limit="1")))
         after_adding = server.megabytes
         before = server.cpu
-        assert walk(server) == count
-        walked = server.cpu - before
-        after_walking = server.megabytes
+        assert list_all(server) == count
+        listed = server.cpu - before
+        after_listing = server.megabytes
         small = [per_cpu_second(server, requests, limit="1") for _ in range(rounds)]
         large = [per_cpu_second(server, requests, limit="100") for _ in range(rounds)]
         query = {"limit": "1", "status": "Enqueued"}
@@ -199,9 +199,9 @@ def measure(count: int, rounds: int, requests: int) -> list[Row]:
             Row("signed lists of 1 invocation", "requests/s", small, 1500),
             Row("signed lists of 100 invocations", "requests/s", large, 1500),
             Row(f"memory with {count:,} invocations", "MB", [after_adding], 150),
-            Row("  after a complete walk", "MB", [after_walking], 150),
+            Row("  after a complete listing", "MB", [after_listing], 150),
             Row(f"  after {len(small) * requests * 2:,} requests", "MB", [server.megabytes], 150),
-            Row("a complete walk, CPU", "ms", [walked * 1000]),
+            Row("a complete listing, CPU", "ms", [listed * 1000]),
             Row(f"add {count:,}", "ms", [added]),
             Row("first list after that", "ms", [first]),
             Row("list that finds nothing (status)", "ms", miss),

@@ -106,7 +106,7 @@ class World:
         return Wait(watch(self.batch(**parameters), self.clock.now()), schedule, self.context)
 
     def requests_of(self, flow: Flow[Outcome | None]) -> tuple[Outcome | None, int]:
-        """Run one look; what it came to, and how many requests it took."""
+        """Run one poll; its outcome, and how many requests it took."""
         before = len(self.sent)
         outcome = self.run(flow)
         return outcome, len(self.sent) - before

@@ -126,7 +126,7 @@ class Progress:
     def polled(self, outcome: Outcome, counts: Counts | None) -> None:
         """Tell what a poll has found.
 
-        :param counts: what it has counted, if it has. A poll that has not is no news to whoever has read counts.
+        :param counts: what it has counted, if it has. A poll that has not tells nothing new to whoever has read counts.
         """
         self.answered()
         waiting = outcome.kind is Kind.WAITING
@@ -145,12 +145,12 @@ class Progress:
         self._trend.add(counts, self._now())
         self._say(str(counts), f"Waiting: {counts}{self._trend}")
 
-    def _say(self, news: str | None, line: str) -> None:
+    def _say(self, finding: str | None, line: str) -> None:
         due = self._now() - self._said_at >= HEARTBEAT
-        level = logging.INFO if news != self._said or due else logging.DEBUG
+        level = logging.INFO if finding != self._said or due else logging.DEBUG
         log.log(level, "%s", line)
         if level == logging.INFO:
-            self._said, self._said_at = news, self._now()
+            self._said, self._said_at = finding, self._now()
 
     def failed(self, reason: object) -> None:
         log.log(logging.DEBUG if self._failing else logging.WARNING, "Could not poll, the wait goes on: %s", reason)

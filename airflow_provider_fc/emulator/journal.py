@@ -1,4 +1,4 @@
-"""Keeps invocations in an SQLite file, so that they outlive the process."""
+"""Keeps invocations in an SQLite file, so that a restart finds them again."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from airflow_provider_fc.emulator.listing import Listing
 
 
 class Journal(Protocol):
-    """Where invocations outlive the process."""
+    """Where invocations are kept over a restart of the process."""
 
     def save(self, invocations: Collection[Invocation]) -> None: ...
 

@@ -71,7 +71,7 @@ class Store:
         self.kept[key] = json.dumps(value)
 
 
-async def watch(trigger: FunctionComputeInvocationsEventTrigger, looks: Callable[[], bool]) -> list[Any]:
+async def watch(trigger: FunctionComputeInvocationsEventTrigger, until: Callable[[], bool]) -> list[Any]:
     """The events until a condition holds, as the triggerer collects them; it never ends by itself."""
     found: list[Any] = []
 
@@ -81,7 +81,7 @@ async def watch(trigger: FunctionComputeInvocationsEventTrigger, looks: Callable
                 found.append(event.payload)
 
     task = asyncio.create_task(collect())
-    while not looks():
+    while not until():
         assert not task.done(), task
         await asyncio.sleep(INTERVAL / 5)
     assert not task.done(), task
@@ -90,7 +90,7 @@ async def watch(trigger: FunctionComputeInvocationsEventTrigger, looks: Callable
     return found
 
 
-def looked(emulator: FunctionComputeEmulator, times: int) -> Callable[[], bool]:
+def listed_again(emulator: FunctionComputeEmulator, times: int) -> Callable[[], bool]:
     """So many list calls more have been answered."""
     wanted = len(emulator.requests) + times
     return lambda: len(emulator.requests) >= wanted
@@ -107,7 +107,7 @@ def test_each_invocation_is_one_event_and_the_trigger_never_returns(emulator: Fu
     add(emulator, "job-", 3)
     add(emulator, "other-", 3)
 
-    found = run(trigger(), looked(emulator, 5))
+    found = run(trigger(), listed_again(emulator, 5))
 
     assert sorted(payload["invocation_id"] for payload in found) == ["job-0", "job-1", "job-2"]
 
@@ -115,7 +115,7 @@ def test_each_invocation_is_one_event_and_the_trigger_never_returns(emulator: Fu
 def test_a_batch_is_one_event(emulator: FunctionComputeEmulator) -> None:
     add(emulator, "job-", 3, "Running", "Running", "Succeeded")
 
-    [payload] = run(trigger(mode="batch"), looked(emulator, 12))
+    [payload] = run(trigger(mode="batch"), listed_again(emulator, 12))
 
     assert (payload["total"], payload["by_status"]) == (3, {"Succeeded": 3})
 
@@ -123,7 +123,7 @@ def test_a_batch_is_one_event(emulator: FunctionComputeEmulator) -> None:
 def test_a_listing_costs_one_request_and_asks_for_the_prefix_only(emulator: FunctionComputeEmulator) -> None:
     add(emulator, "job-", 3)
 
-    run(trigger(), looked(emulator, 3))
+    run(trigger(), listed_again(emulator, 3))
 
     for request in emulator.requests:
         assert request.operation == "List"
@@ -135,10 +135,10 @@ def test_a_restart_with_a_store_repeats_nothing_and_loses_nothing(emulator: Func
     first, second = trigger(), rebuilt(trigger())
     first.asset_state_store = second.asset_state_store = store
     add(emulator, "job-", 3)
-    before = run(first, looked(emulator, 3))
+    before = run(first, listed_again(emulator, 3))
     add(emulator, "job-meanwhile-", 2)
 
-    after = run(second, looked(emulator, 3))
+    after = run(second, listed_again(emulator, 3))
 
     assert len(before) == 3
     assert sorted(payload["invocation_id"] for payload in after) == ["job-meanwhile-0", "job-meanwhile-1"]
@@ -148,7 +148,7 @@ def test_a_restart_without_a_store_repeats_and_loses_nothing(emulator: FunctionC
     """Airflow 3.0 to 3.2."""
     add(emulator, "job-", 3)
 
-    assert [len(run(trigger(), looked(emulator, 3))) for _ in range(2)] == [3, 3]
+    assert [len(run(trigger(), listed_again(emulator, 3))) for _ in range(2)] == [3, 3]
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_what_cannot_be_kept_is_not_announced(
 ) -> None:
     _, watching = store_out_of_order
 
-    assert run(watching, looked(emulator, 4)) == []
+    assert run(watching, listed_again(emulator, 4)) == []
 
 
 def test_what_could_not_be_kept_is_announced_when_it_can(
@@ -190,7 +190,7 @@ def test_a_trigger_of_several_assets_keeps_what_it_has_announced_in_memory(emula
     watching.asset_state_store = context.AssetStateStoreAccessors(inlets=[Asset("one"), Asset("two")])
     add(emulator, "job-", 3)
 
-    assert len(run(watching, looked(emulator, 4))) == 3
+    assert len(run(watching, listed_again(emulator, 4))) == 3
 
 
 def test_modes_and_prefixes_keep_apart_what_they_have_announced(emulator: FunctionComputeEmulator) -> None:
@@ -200,7 +200,7 @@ def test_modes_and_prefixes_keep_apart_what_they_have_announced(emulator: Functi
     for mode, prefix in [("each", "job-"), ("batch", "job-"), ("each", "job")]:
         watching = trigger(prefix, mode)
         watching.asset_state_store = store
-        run(watching, looked(emulator, 8))
+        run(watching, listed_again(emulator, 8))
 
     assert len(store.kept) == 3
 
@@ -225,7 +225,7 @@ def test_no_error_ends_the_watch(
     add(emulator, "job-", 3)
     emulator.add_faults([{**fault, "times": 2}])
 
-    assert len(run(trigger(), looked(emulator, 5))) == 3
+    assert len(run(trigger(), listed_again(emulator, 5))) == 3
 
 
 def test_a_connection_that_is_missing_is_looked_for_again(
@@ -270,7 +270,7 @@ async def shared(
 ) -> list[list[Any]]:
     """What each gets through Airflow's own manager of shared streams.
 
-    :param late: all but the first come when that one has looked.
+    :param late: all but the first come when that one has polled.
     """
     import structlog
 
@@ -308,7 +308,7 @@ def test_watchers_of_one_function_share_each_list_call(emulator: FunctionCompute
     add(emulator, "zip-", 5)
     watchers = [trigger("job-a-", "batch"), trigger("job-b-", poll_interval=60)]
 
-    batches, ends = asyncio.run(shared(emulator, watchers, looked(emulator, 6)))
+    batches, ends = asyncio.run(shared(emulator, watchers, listed_again(emulator, 6)))
 
     assert [payload["total"] for payload in batches] == [3]
     assert sorted(payload["invocation_id"] for payload in ends) == ["job-b-0", "job-b-1"]
@@ -323,7 +323,7 @@ def test_a_watcher_that_joins_a_more_patient_one_does_not_wait_as_long(
     add(emulator, "job-b-", 2)
     watchers = [trigger("job-a-", poll_interval=3600), trigger("job-b-")]
 
-    _, ends = asyncio.run(shared(emulator, watchers, looked(emulator, 4), late=True))
+    _, ends = asyncio.run(shared(emulator, watchers, listed_again(emulator, 4), late=True))
 
     assert sorted(payload["invocation_id"] for payload in ends) == ["job-b-0", "job-b-1"]
 
@@ -333,12 +333,12 @@ def test_a_shared_listing_makes_one_request_an_interval(emulator: FunctionComput
     add(emulator, "other-", 3)
     seen: list[tuple[int, float]] = []
 
-    def listed() -> bool:
+    def fifteen_more() -> bool:
         if emulator.requests:
             seen.append((len(emulator.requests), time.monotonic()))
         return len(emulator.requests) > 15
 
-    asyncio.run(shared(emulator, [trigger("job-a-"), trigger("other-", "batch")], listed))
+    asyncio.run(shared(emulator, [trigger("job-a-"), trigger("other-", "batch")], fifteen_more))
 
     (first, began), *_, (last, ended) = seen
     assert last - first <= 1 + (ended - began) / INTERVAL

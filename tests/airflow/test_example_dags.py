@@ -112,7 +112,7 @@ def pushed(finished: Any) -> dict[str, Any]:
 def test_waiting_for_a_prefix_sorts_failed_from_succeeded(
     emulator: FunctionComputeEmulator, dags_folder: Path, files: list[Path]
 ) -> None:
-    # Six seconds of work: the sensor's first look finds them unfinished, so it really defers.
+    # Six seconds of work: the sensor's first poll finds them unfinished, so it really defers.
     values = run("fc_wait_for_prefix", dags_folder, paths=[str(file) for file in files], max_bytes=1000, seconds=6)
 
     assert values["submit"] == 3 == len(emulator.executions)

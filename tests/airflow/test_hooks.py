@@ -158,7 +158,7 @@ def test_a_live_one_is_stopped(emulator: FunctionComputeEmulator, call: Callable
     assert emulator.state.status("resize", "job-1", service=service) in ("Stopping", "Stopped")
 
 
-def test_many_are_stopped_and_each_has_its_fate(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
+def test_many_are_stopped_and_each_has_its_result(emulator: FunctionComputeEmulator, call: Callable[..., Any]) -> None:
     emulator.add_invocations(
         [
             script("FC 3.0", id_template="job-{index}", count=30, statuses=["Running"]),
@@ -166,10 +166,10 @@ def test_many_are_stopped_and_each_has_its_fate(emulator: FunctionComputeEmulato
         ]
     )
 
-    fates = call("stop_invocations", "resize", [*(f"job-{index}" for index in range(30)), {"invocation_id": "done"}])
+    results = call("stop_invocations", "resize", [*(f"job-{index}" for index in range(30)), {"invocation_id": "done"}])
 
-    assert len(fates["stopped"]) == 30
-    assert fates["already_finished"] == ["done"]
+    assert len(results["stopped"]) == 30
+    assert results["already_finished"] == ["done"]
     assert call("stop_invocations", "resize", []) == {"stopped": [], "already_finished": [], "not_found": []}
 
 

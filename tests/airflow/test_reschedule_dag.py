@@ -1,4 +1,4 @@
-"""A rescheduled sensor in Airflow's own DAG run: each look is a process of its own, and the next one knows more."""
+"""A rescheduled sensor in Airflow's own DAG run: each poll is a process of its own, and the next one knows more."""
 
 from __future__ import annotations
 

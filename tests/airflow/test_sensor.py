@@ -87,7 +87,7 @@ ENDINGS = {
 }
 
 
-@pytest.mark.parametrize("mode", ["poke", "first look", "trigger", "ids, first look", "ids, trigger"])
+@pytest.mark.parametrize("mode", ["poke", "first poll", "trigger", "ids, first poll", "ids, trigger"])
 @pytest.mark.parametrize(("status", "end"), ENDINGS.items())
 def test_a_status_ends_the_same_in_every_mode(
     emulator: FunctionComputeEmulator, status: str, end: str, mode: str
@@ -197,7 +197,7 @@ def test_the_deadline_is_the_nearer_of_timeout_and_execution_timeout(emulator: F
     with pytest.raises(TaskDeferred) as caught:
         sensor("deferred", timeout=600, execution_timeout=timedelta(seconds=60)).execute(context(start_date=start))
 
-    # Airflow 2 kills the task itself at that moment, so there the last look comes earlier.
+    # Airflow 2 kills the task itself at that moment, so there the last poll comes earlier.
     assert caught.value.trigger.schedule["deadline"] == pytest.approx(start.timestamp() + before_execution_timeout(60))
     assert before_execution_timeout(60) in (30, 60)
 
@@ -288,7 +288,7 @@ def test_silent_fail_does_not_swallow_a_verdict(emulator: FunctionComputeEmulato
     assert {ending(sensor(mode, silent_fail=True)) for mode in MODES} == {"InvocationsFailedError"}
 
 
-def test_silent_fail_outlives_permanent_errors_until_the_deadline(
+def test_silent_fail_tolerates_permanent_errors_until_the_deadline(
     emulator: FunctionComputeEmulator, connection: Callable[..., str]
 ) -> None:
     connection(**{**emulator.connection, "password": "wrong"})
@@ -298,12 +298,12 @@ def test_silent_fail_outlives_permanent_errors_until_the_deadline(
     }
 
 
-def test_a_poking_sensor_looks_no_sooner_than_the_server_asked_for(emulator: FunctionComputeEmulator) -> None:
+def test_a_poking_sensor_polls_no_sooner_than_the_server_asked_for(emulator: FunctionComputeEmulator) -> None:
     add(emulator, "Running")
     emulator.add_faults([{"action": "status", "status": 429, "retry_after": 30}])
 
     assert ending(sensor("poke", timeout=0.5)) == "AirflowSensorTimeout"
-    assert len(emulator.requests) == 2  # the first look and the last
+    assert len(emulator.requests) == 2  # the first poll and the last
 
 
 @pytest.mark.parametrize("mode", ["poke", "deferred"])
@@ -431,7 +431,7 @@ def test_an_odd_server_gives_the_right_end_in_every_mode(
     life = [[0, "Running"], [0.2, "Retrying"], [0.4, "Running"], [0.8, last]]
     emulator.add_invocations([{"function": "resize", "id": "job-00100x", "timeline": life}])
     rescheduled = ended = "AirflowRescheduleException"
-    while ended == rescheduled:  # each look of a rescheduled sensor is a process of its own
+    while ended == rescheduled:  # each poll of a rescheduled sensor is a process of its own
         ended = ending(sensor(mode, settle_seconds=0.6, timeout=30))
 
     assert ended == end
@@ -521,7 +521,7 @@ def test_a_duration_without_end_is_named_before_anything_is_asked(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("parameters", [{"on_empty": "maybe"}, {"fc_conn_id": "nowhere"}], ids=str)
-def test_silent_fail_does_not_outlive_what_was_never_right(
+def test_silent_fail_does_not_tolerate_what_was_never_right(
     emulator: FunctionComputeEmulator, parameters: dict[str, Any], mode: str
 ) -> None:
     with pytest.raises((ParameterError, SettingsError)):

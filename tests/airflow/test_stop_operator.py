@@ -38,7 +38,7 @@ def stops(emulator: FunctionComputeEmulator) -> int:
     return [record.operation for record in emulator.requests].count("Stop")
 
 
-def test_each_id_has_its_fate(emulator: FunctionComputeEmulator) -> None:
+def test_each_id_has_its_result(emulator: FunctionComputeEmulator) -> None:
     add(emulator, live="Running", done="Succeeded", other="Running")
 
     assert stop(invocation_ids=["live", "done", {"invocation_id": "gone"}]) == {
@@ -71,9 +71,9 @@ def test_what_was_just_submitted_and_cannot_be_seen_yet_is_stopped(emulator: Fun
 def test_a_prefix_stops_what_is_live_and_asks_nothing_of_the_rest(emulator: FunctionComputeEmulator) -> None:
     add(emulator, job_1="Running", job_2="Enqueued", job_3="Failed", jab_4="Running")
 
-    fates = stop(invocation_id_prefix="job-")
+    results = stop(invocation_id_prefix="job-")
 
-    assert sorted(fates["stopped"]) == ["job-1", "job-2"]
+    assert sorted(results["stopped"]) == ["job-1", "job-2"]
     assert stops(emulator) == 2
     assert emulator.state.status("resize", "jab-4") == "Running"
 

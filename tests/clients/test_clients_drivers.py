@@ -264,7 +264,7 @@ def settings_of(emulator: FunctionComputeEmulator) -> Settings:
     return replace(Settings.from_connection("fc", **fields), verify=False)
 
 
-def test_a_listing_is_walked_page_by_page_as_it_is_asked_for(emulator):
+def test_a_listing_is_read_page_by_page_as_it_is_asked_for(emulator):
     operation = ListInvocations(function_ref("resize"), page_size=10)
     client = SyncClient(settings_of(emulator))
 
@@ -280,7 +280,7 @@ def test_a_listing_is_walked_page_by_page_as_it_is_asked_for(emulator):
     assert len(emulator.requests) == 3
 
 
-def test_a_listing_is_walked_page_by_page_on_a_loop_too(emulator):
+def test_a_listing_is_read_page_by_page_on_a_loop_too(emulator):
     operation = ListInvocations(function_ref("resize"), page_size=10)
 
     async def ids() -> list[str]:

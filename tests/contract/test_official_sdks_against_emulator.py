@@ -190,7 +190,7 @@ def id_of(item: dict[str, Any]) -> str:
     return item.get("invocationId") or item["taskId"]
 
 
-def walk(sdk: Any, **query: Any) -> list[dict[str, Any]]:
+def list_all(sdk: Any, **query: Any) -> list[dict[str, Any]]:
     items, token = sdk.list(**query)
     while token:
         page, token = sdk.list(**query, next_token=token)
@@ -201,7 +201,7 @@ def walk(sdk: Any, **query: Any) -> list[dict[str, Any]]:
 def test_a_listing_of_several_pages_is_complete(emulator: FunctionComputeEmulator, sdk: Any) -> None:
     add(emulator, sdk, id_template="job-{index:03}", count=101, submitted_seconds_ago=600, submitted_seconds_apart=1)
 
-    found = walk(sdk, limit=50, sort_order_by_time="asc")
+    found = list_all(sdk, limit=50, sort_order_by_time="asc")
 
     assert [id_of(item) for item in found] == [f"job-{index:03}" for index in range(101)]
     assert len(emulator.requests) == 3

@@ -381,7 +381,7 @@ def test_over_any_history_each_is_announced_exactly_once(steps: list[tuple[int, 
 def test_however_large_the_backlog_each_is_announced_exactly_once(
     lives: list[tuple[int, int]], polls: list[int]
 ) -> None:
-    """Minutes at which each begins and for which it lasts, and between the polls; five are announced a look."""
+    """Minutes at which each begins and for which it lasts, and between the polls; five are announced a poll."""
     world = World()
     zero = round(world.clock.now().timestamp() * 1000)
     announcer = each(world, most=5, kept=4)

@@ -458,7 +458,7 @@ def tokens_sent(talk: Conversation) -> list[str | None]:
 
 
 @pytest.mark.parametrize("last", [None, ""], ids=["no token", "empty token"])
-def test_a_walk_ends_where_there_is_no_token(talk: Conversation, last: str | None) -> None:
+def test_a_listing_ends_where_there_is_no_token(talk: Conversation, last: str | None) -> None:
     talk.answers = [page(1, "A"), page(2, "B"), page(3, last)]
 
     pages = read_all(talk)
@@ -488,7 +488,7 @@ def test_no_list_at_all_is_a_page_without_items(talk: Conversation, envelope: di
     ("tokens", "read"),
     [("AA", 2), ("ABA", 3), ("ABCA", 4), ("ABCB", 4), ("ABCC", 4)],
 )
-def test_a_token_seen_before_ends_the_walk_with_an_error(talk: Conversation, tokens: str, read: int) -> None:
+def test_a_token_seen_before_ends_the_listing_with_an_error(talk: Conversation, tokens: str, read: int) -> None:
     talk.answers = [page(number, token) for number, token in enumerate(tokens * 10)]
 
     with pytest.raises(PagingError, match=f"page {read} .* already read"):
@@ -497,7 +497,7 @@ def test_a_token_seen_before_ends_the_walk_with_an_error(talk: Conversation, tok
     assert len(talk.sent) == read
 
 
-def test_the_same_token_in_two_walks_is_no_error(talk: Conversation) -> None:
+def test_the_same_token_in_two_listings_is_no_error(talk: Conversation) -> None:
     talk.answers = [page(1, "A"), page(2, None)] * 2
 
     assert [len(read_all(talk)), len(read_all(talk))] == [2, 2]
@@ -518,7 +518,7 @@ def test_many_empty_pages_are_passed_over(talk: Conversation) -> None:
     assert [len(one.items) for one in read_all(talk)] == [0] * 500 + [1]
 
 
-def test_everything_but_the_token_stays_the_same_during_a_walk(talk: Conversation) -> None:
+def test_everything_but_the_token_stays_the_same_during_a_listing(talk: Conversation) -> None:
     talk.answers = [page(1, "A"), page(2, "B"), page(3, None)]
     operation = ListInvocations(
         function_ref("resize", qualifier="prod"), "job-", ("Failed",), 1, 2, "asc", include_payload=True, page_size=7

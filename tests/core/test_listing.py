@@ -88,7 +88,7 @@ def test_ten_thousand_and_one_are_complete_and_in_order(world: World) -> None:
 
 @pytest.mark.parametrize("function", [function_ref(FUNCTION, "media"), FC_3], ids=["FC 2.0", "FC 3.0"])
 @pytest.mark.parametrize("page_size", [1, 7, 100])
-def test_every_generation_is_walked_with_every_page_size(world: World, function: Any, page_size: int) -> None:
+def test_every_generation_is_listed_with_every_page_size(world: World, function: Any, page_size: int) -> None:
     service = function.service_name or ""
     world.add_many(23, service=service, submitted_seconds_ago=60, submitted_seconds_apart=1)
 
@@ -213,7 +213,7 @@ def test_terminal_statuses_without_an_order_follow_each_other(world: World) -> N
     assert [query["status"] for query in world.queries()] == ["Succeeded", "Failed"]
 
 
-def test_a_second_walk_is_not_begun_before_it_is_needed(world: World) -> None:
+def test_a_second_listing_is_not_begun_before_it_is_needed(world: World) -> None:
     world.add_many(150, status="Succeeded")
     world.add_many(1, status="Failed", prefix="bad-")
 
@@ -223,7 +223,7 @@ def test_a_second_walk_is_not_begun_before_it_is_needed(world: World) -> None:
 
 
 @pytest.mark.parametrize("live", LIVE_STATUSES)
-def test_a_live_status_among_several_makes_one_unfiltered_walk(world: World, live: str) -> None:
+def test_a_live_status_among_several_makes_one_unfiltered_listing(world: World, live: str) -> None:
     for word in STATUSES:
         world.add(f"job-{word}", statuses=[word])
 

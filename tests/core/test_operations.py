@@ -509,7 +509,7 @@ def test_a_filter_that_nobody_knows_is_an_error() -> None:
         LIST(FC_3, nonsense=1)
 
 
-def test_a_limit_does_not_shrink_the_pages_of_a_walk_that_is_filtered_here() -> None:
+def test_a_limit_does_not_shrink_the_pages_of_a_listing_that_is_filtered_here() -> None:
     """One wanted among a thousand others would cost a thousand requests."""
     world = World()
     world.add("job-wanted", statuses=["Running"], submitted_seconds_ago=3600)

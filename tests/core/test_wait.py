@@ -290,7 +290,7 @@ def test_a_poking_wait_that_was_answered_before_goes_on_and_so_does_the_next_pro
     assert [world.run(each.poke(world.context)) for each in (wait, next_process)] == [None, None]
 
 
-def test_a_permanent_error_is_outlived_with_silent_fail(world: World) -> None:
+def test_a_permanent_error_is_tolerated_with_silent_fail(world: World) -> None:
     world.add("job-1", statuses=["Succeeded"], submitted_seconds_ago=3600)
     answers = iter([status(400, "InvalidArgument")] * 3)
     world.answer = lambda request: next(answers, None)
@@ -305,7 +305,7 @@ def test_refused_keys_end_the_flow_even_with_silent_fail_so_that_new_ones_are_lo
         world.run(world.wait(silent_fail=True).run(world.context))
 
 
-def test_a_verdict_is_not_outlived_with_silent_fail(world: World) -> None:
+def test_a_verdict_is_not_tolerated_with_silent_fail(world: World) -> None:
     world.add("job-1", statuses=["Failed"])
 
     assert world.run(world.wait(silent_fail=True).run(world.context)).kind is Kind.FAILED

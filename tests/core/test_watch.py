@@ -221,7 +221,7 @@ def test_a_queued_invocation_without_a_start_time_belongs_to_the_batch(world: Wo
     assert outcome.kind is Kind.WAITING
 
 
-def test_probes_look_past_older_batches_when_there_is_a_start_bound(world: World) -> None:
+def test_probes_read_past_older_batches_when_there_is_a_start_bound(world: World) -> None:
     world.add_many(150, "Running", prefix="job-old", started_time=1_790_000_000_000)
     world.add("job-new", statuses=["Running"])
     wait = world.wait(started_after=1_795_000_000_000)
@@ -616,7 +616,7 @@ def test_offset_tokens_give_the_right_verdict(world: World) -> None:
     assert outcome.summary.total == 350
 
 
-def test_an_invocation_listed_twice_during_a_walk_counts_once_and_as_the_live_one(world: World) -> None:
+def test_an_invocation_listed_twice_in_one_listing_counts_once_and_as_the_live_one(world: World) -> None:
     first = b'{"tasks": [{"taskId": "job-1", "status": "Failed"}], "nextToken": "t"}'
     second = b'{"tasks": [{"taskId": "job-1", "status": "Retrying"}]}'
     world.answer = lambda request: HttpResponse(200, {}, second if "nextToken" in request.query else first)

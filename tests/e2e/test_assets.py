@@ -53,12 +53,12 @@ def test_every_end_is_one_event_over_a_restart_and_two_watchers_share_each_list_
         add(emulator, "one", 4)
         airflow.wait_until(lambda: len(payloads(airflow, "each")) == 4, "an event for each of four")
         airflow.wait_until(lambda: len(payloads(airflow, "batch")) == 1, "an event for their batch")
-        wait_for_looks(5, emulator, airflow)
+        wait_for_polls(5, emulator, airflow)
         airflow.stop("triggerer")
         add(emulator, "two", 3)
         airflow.start("triggerer")
         airflow.wait_until(lambda: len(payloads(airflow, "batch")) == 2, "an event for the second batch")
-        wait_for_looks(10, emulator, airflow)
+        wait_for_polls(10, emulator, airflow)
         airflow.wait_until(lambda: len(heard_of(airflow, "each")) == 7, "runs that heard of all seven")
         airflow.wait_until(lambda: succeeded(airflow, "batch") == 2, "a run for each batch")
         heard = heard_of(airflow, "each")
@@ -73,9 +73,9 @@ def test_every_end_is_one_event_over_a_restart_and_two_watchers_share_each_list_
     assert_one_call_per_interval(emulator)
 
 
-def wait_for_looks(more: int, emulator: FunctionComputeEmulator, airflow: Airflow) -> None:
-    looks = len(emulator.requests)
-    airflow.wait_until(lambda: len(emulator.requests) >= looks + more, f"{more} more looks")
+def wait_for_polls(more: int, emulator: FunctionComputeEmulator, airflow: Airflow) -> None:
+    polls = len(emulator.requests)
+    airflow.wait_until(lambda: len(emulator.requests) >= polls + more, f"{more} more polls")
 
 
 def heard_of(airflow: Airflow, mode: str) -> list[str]:

@@ -55,13 +55,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         airflow.start_all()
         airflow.unpause("e2e_kill")
         airflow.wait_until(lambda: len(emulator.executions) == len(TASKS), "two invocations")
-        look(emulator, airflow)
+        polled_twice(emulator, airflow)
         ids = {task: key for key in invoked(emulator) for task in TASKS if f"-{task}-" in key}
         told = Story(ids, {task: link(airflow, task) for task in TASKS})
 
         airflow.stop("triggerer")
         airflow.start("triggerer")
-        look(emulator, airflow)
+        polled_twice(emulator, airflow)
         told.note(emulator, airflow)
 
         for task in TASKS:
@@ -74,14 +74,14 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         yield told
 
 
-def look(emulator: FunctionComputeEmulator, airflow: Airflow) -> None:
+def polled_twice(emulator: FunctionComputeEmulator, airflow: Airflow) -> None:
     """The trigger polls; a restarted one is taken over when the old triggerer has been silent for long enough."""
 
-    def looks() -> int:
+    def polls() -> int:
         return sum("-deferred-" in request.parameters.get("id", "") for request in emulator.requests)
 
-    before = looks()
-    airflow.wait_until(lambda: looks() >= before + 2, "a look at the invocation")
+    before = polls()
+    airflow.wait_until(lambda: polls() >= before + 2, "two polls of the invocation")
 
 
 def invoked(emulator: FunctionComputeEmulator) -> list[str]:

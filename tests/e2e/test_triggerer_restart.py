@@ -55,7 +55,7 @@ def test_a_restarted_triggerer_changes_neither_deadline_nor_outcome(
     run = airflow.trigger(DAG_ID, {})
     airflow.wait_until(lambda: all_deferred(airflow, run), "the deferral of both")
     latest = time.time()
-    looks = len(emulator.requests)
+    polls = len(emulator.requests)
     emulator.add_invocations(
         [
             {
@@ -68,10 +68,10 @@ def test_a_restarted_triggerer_changes_neither_deadline_nor_outcome(
         ]
     )
     added = time.time()
-    airflow.wait_until(lambda: len(emulator.requests) >= looks + 2, "two more looks")
+    airflow.wait_until(lambda: len(emulator.requests) >= polls + 2, "two more polls")
     airflow.stop("triggerer")
     assert all_deferred(airflow, run)
-    looks = len(emulator.requests)
+    polls = len(emulator.requests)
 
     airflow.start("triggerer")
     ended = {change.task: change.now for change in airflow.follow(run)}
@@ -79,7 +79,7 @@ def test_a_restarted_triggerer_changes_neither_deadline_nor_outcome(
     assert ended["ends"] == "success"
     assert airflow.xcom(run, "ends")["by_status"] == {"Succeeded": 3}
     assert end_of(airflow, run, "ends") >= added + WORK
-    assert len(emulator.requests) > looks
+    assert len(emulator.requests) > polls
     assert ended["expires"] == "failed"
     assert earliest + TIMEOUT <= end_of(airflow, run, "expires") <= latest + TIMEOUT + LATE
     text = "".join(log.read_text() for log in airflow.task_logs(run, "expires"))

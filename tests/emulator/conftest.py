@@ -101,7 +101,7 @@ class Client:
         request = HttpRequest(request.method, request.origin, request.path, request.query, request.headers, body)
         return answer(self.send(self.signed(request)))
 
-    def walk(self, path: str, **query: Any) -> list[str]:
+    def list_all(self, path: str, **query: Any) -> list[str]:
         """The ids of all pages."""
         return [id for page in self.pages(path, **query) for id in page]
 

@@ -300,7 +300,7 @@ class TestInvocations:
     def test_what_is_in_an_unknown_status_is_in_no_other(self, app, client, jobs):
         app.add_faults([{"action": "unknown_status", "id": "job-1"}])
 
-        assert "job-1" not in client.walk(LIST, status="Running", limit=1)
+        assert "job-1" not in client.list_all(LIST, status="Running", limit=1)
 
     def test_a_fault_that_changes_nothing_in_an_answer_has_not_fired(self, app, client, jobs):
         app.add_faults([{"action": "unknown_status", "id": "job-1", "times": 1}])
@@ -323,12 +323,12 @@ class TestInvocations:
     def test_an_invocation_appears_late(self, app, client, jobs, clock, path):
         app.add_faults([{"action": "appears_late", "seconds": 5, "id": "job-1"}])
 
-        assert "job-1" not in client.walk(path, limit=2)
+        assert "job-1" not in client.list_all(path, limit=2)
         assert client("GET", f"{path}/job-1").status == 404
         assert client("PUT", f"{path}/job-1/stop" if path == FC_2023 else f"{path}/job-1").status == 404
 
         clock.seconds += 5
-        assert "job-1" in client.walk(path, limit=2)
+        assert "job-1" in client.list_all(path, limit=2)
         assert client("GET", f"{path}/job-1").status == 200
 
     def test_an_invocation_can_be_late_in_the_listing_only(self, app, client, invoke, clock):
@@ -355,7 +355,7 @@ class TestInvocations:
 
         clock.seconds += 60
 
-        assert sorted(client.walk(LIST, limit=1)) == ["job-0", "job-2", "job-3", "job-4"]
+        assert sorted(client.list_all(LIST, limit=1)) == ["job-0", "job-2", "job-3", "job-4"]
         assert client("GET", f"{LIST}/job-1").status == 404
 
     def test_an_invocation_that_disappeared_can_come_back(self, app, client, jobs):

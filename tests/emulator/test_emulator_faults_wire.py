@@ -266,7 +266,7 @@ class TestOurClients:
         return asyncio.run(talk())
 
     @staticmethod
-    def walk(context):
+    def list_all(context):
         """The ids of a whole listing, two a page."""
         listing = Listing(ListInvocations(context.settings.function("resize"), page_size=2, order="asc"), context)
         ids = []
@@ -291,11 +291,11 @@ class TestOurClients:
     SLOW = ("delay", "drip")
 
     @pytest.mark.parametrize("rule", BLIPS, ids=lambda rule: f"{rule['action']}-{rule.get('status', '')}")
-    def test_a_blip_in_the_middle_of_a_walk_costs_one_repetition(self, emulator, run, rule):
+    def test_a_blip_in_the_middle_of_a_listing_costs_one_repetition(self, emulator, run, rule):
         emulator.add_faults([{**rule, "first": 2, "last": 2}])
         settings = {"connect_timeout": 2, "read_timeout": 0.5} if rule["action"] in self.SLOW else {}
 
-        ids = run(self.walk, **settings)
+        ids = run(self.list_all, **settings)
 
         assert ids == [f"job-{index}" for index in range(5)]
         assert [one.fired for one in emulator.faults] == [1]
@@ -317,13 +317,13 @@ class TestOurClients:
         emulator.add_faults([rule])
 
         with pytest.raises(error):
-            run(self.walk, max_attempts=2)
+            run(self.list_all, max_attempts=2)
 
     @pytest.mark.parametrize("rule", [{"action": "empty_page", "first": 2, "last": 3}, {"action": "short_page"}])
     def test_odd_pages_lose_nothing(self, emulator, run, rule):
         emulator.add_faults([rule])
 
-        assert run(self.walk) == [f"job-{index}" for index in range(5)]
+        assert run(self.list_all) == [f"job-{index}" for index in range(5)]
 
     @pytest.mark.parametrize("action", ["lose_answer", "truncated_body", "reset"])
     def test_a_submission_whose_answer_is_lost_happens_once(self, emulator, run, action):
@@ -337,4 +337,4 @@ class TestOurClients:
 
         assert accepted.invocation_id == "mine"
         assert [one.operation for one in emulator.requests].count("Invoke") == 2
-        assert run(self.walk).count("mine") == 1
+        assert run(self.list_all).count("mine") == 1

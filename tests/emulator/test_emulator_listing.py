@@ -28,7 +28,7 @@ def many(count: int, path: str = FC_2023, **fields):
 
 
 @GENERATIONS
-def test_a_walk_shows_every_invocation_once_in_ascending_order(client, state, path):
+def test_a_listing_shows_every_invocation_once_in_ascending_order(client, state, path):
     state.add([many(45, path)])
 
     pages = client.pages(path, limit=20, sortOrderByTime="asc")
@@ -38,10 +38,10 @@ def test_a_walk_shows_every_invocation_once_in_ascending_order(client, state, pa
 
 
 @GENERATIONS
-def test_a_descending_walk_shows_every_invocation_once_newest_first(client, state, path):
+def test_a_descending_listing_shows_every_invocation_once_newest_first(client, state, path):
     state.add([many(45, path)])
 
-    assert client.walk(path, limit=20, sortOrderByTime="desc") == [f"job-{i:03}" for i in reversed(range(45))]
+    assert client.list_all(path, limit=20, sortOrderByTime="desc") == [f"job-{i:03}" for i in reversed(range(45))]
 
 
 @GENERATIONS
@@ -213,7 +213,7 @@ def test_a_token_is_bound_to_its_query(client, state, other):
     assert client("GET", FC_2023, limit=1, nextToken=token, **other).code == "InvalidArgument"
 
 
-def test_a_walk_stays_complete_while_its_place_in_the_listing_is_stable(client, state):
+def test_a_listing_stays_complete_while_its_place_is_stable(client, state):
     state.add([many(4)])
     first = client("GET", FC_2023, limit=2, sortOrderByTime="asc")
     state.add([scripted(id="before", submitted_seconds_ago=100)])

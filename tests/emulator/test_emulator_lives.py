@@ -31,7 +31,7 @@ def test_a_list_lets_only_what_its_page_shows_take_a_step(client, state):
 def test_reading_all_pages_shows_each_invocation_once(client, state):
     state.add([{"function": "resize", "id_template": "job-{index}", "count": 5, "statuses": ["Enqueued", "Running"]}])
 
-    assert sorted(client.walk(LIST, limit=2, sortOrderByTime="asc")) == [f"job-{n}" for n in range(5)]
+    assert sorted(client.list_all(LIST, limit=2, sortOrderByTime="asc")) == [f"job-{n}" for n in range(5)]
 
 
 def test_a_life_by_time_follows_the_clock(client, state, clock):

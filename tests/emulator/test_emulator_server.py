@@ -48,10 +48,10 @@ def control(remote):
     return run
 
 
-def test_a_signed_walk_works_over_the_wire(emulator, remote):
+def test_a_signed_listing_works_over_the_wire(emulator, remote):
     emulator.add_invocations([{"function": "resize", "id_template": "job-{index}", "count": 5}])
 
-    assert len(remote.walk(LIST, limit=2, prefix="job-")) == 5
+    assert len(remote.list_all(LIST, limit=2, prefix="job-")) == 5
 
 
 def test_the_signature_is_checked_against_what_was_on_the_wire(remote):
