@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow_provider_fc.core.connection_fields import CONN_TYPE, EXTRA_FIELDS, STANDARD_FIELDS, Field
+from airflow_provider_fc.core.connection_fields import CONN_TYPE, EXTRA_FIELDS, SECTIONS, STANDARD_FIELDS, Field
 
 _INTEGRATION = "Alibaba Cloud Function Compute"
 
@@ -36,13 +36,13 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_provider_fc.hooks.FunctionComputeHook",
                 "hook-name": _INTEGRATION,
                 "ui-field-behaviour": {
-                    "hidden-fields": ["schema", "port"],
+                    "hidden-fields": ["schema"],
                     "relabeling": {row.name: row.label for row in STANDARD_FIELDS},
-                    "placeholders": {
-                        row.name: row.placeholder for row in (*STANDARD_FIELDS, *EXTRA_FIELDS) if row.placeholder
-                    },
+                    "placeholders": _placeholders(),
                 },
-                "conn-fields": {row.name: _form_field(row) for row in EXTRA_FIELDS},
+                "conn-fields": {
+                    row.name: _form_field(row, section) for section, rows in SECTIONS.items() for row in rows
+                },
             }
         ],
     }
@@ -56,8 +56,18 @@ _TYPES = {"boolean": "boolean", "whole": "integer", "timeout": "number"}
 """What JSON Schema calls a kind of field; all others are text."""
 
 
-def _form_field(row: Field) -> dict[str, Any]:
-    schema: dict[str, Any] = {"type": [_TYPES.get(row.kind, "string"), "null"]}
+_PORT = "empty; 0 lets the Test button of 3.3.1 and 3.3.2 work"
+"""These two refuse to test a connection without a port (apache/airflow#73298), so it has to be shown."""
+
+
+def _placeholders() -> dict[str, str]:
+    # Only Airflow 2 shows those of fields in extra. It has no lists to choose from, so what can be chosen stands there.
+    shown = {row.name: row.placeholder or ", ".join(row.choices) for row in (*STANDARD_FIELDS, *EXTRA_FIELDS)}
+    return {name: text for name, text in shown.items() if text} | {"port": _PORT}
+
+
+def _form_field(row: Field, section: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": [_TYPES.get(row.kind, "string"), "null"], "section": section}
     if row.choices:
         schema["enum"] = list(row.choices)
     if row.kind == "secret":

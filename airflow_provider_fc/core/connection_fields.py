@@ -5,6 +5,7 @@ A new field is a row here, an attribute of ``Settings`` or ``Auth`` with the sam
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, NamedTuple
 
 from airflow_provider_fc.core.limits import MIN_SESSION_SECONDS
@@ -58,9 +59,7 @@ class Field(NamedTuple):
 
 
 STANDARD_FIELDS = (
-    Field(
-        "host", "Endpoint", placeholder="empty: made from account and region; http://127.0.0.1:9000 for the emulator"
-    ),
+    Field("host", "Endpoint", placeholder="empty: that of account and region"),
     Field(
         "login",
         "AccessKey ID",
@@ -71,98 +70,109 @@ STANDARD_FIELDS = (
 )
 """Airflow's own fields that we use; the aliases stand in extra."""
 
-EXTRA_FIELDS = (
-    Field(
-        "region_id",
-        "Region",
-        "For example cn-hangzhou. Needed unless an endpoint is given.",
-        "region",
-        placeholder="cn-hangzhou",
-        aliases=("region",),
+SECTIONS: dict[str, tuple[Field, ...]] = {
+    "Region and account": (
+        Field(
+            "region_id",
+            "Region",
+            "For example cn-hangzhou. Needed unless an endpoint is given.",
+            "region",
+            placeholder="cn-hangzhou",
+            aliases=("region",),
+        ),
+        Field(
+            "account_id",
+            "Account ID",
+            "Number of the primary account; part of the endpoint. FC 2.0 and VPC endpoints need it.",
+            "account",
+            placeholder="1234567890123456",
+        ),
+        Field("internal", "VPC endpoint", "Use the -internal endpoint, reachable from inside a VPC.", "boolean", False),
+        Field(
+            "console",
+            "Console",
+            "Site that the links of tasks lead to: that of your account. Default china.",
+            "choice",
+            "china",
+            choices=("china", "international"),
+        ),
     ),
-    Field(
-        "account_id",
-        "Account ID",
-        "Number of the primary account; part of the endpoint. FC 2.0 and VPC endpoints need it.",
-        "account",
-        placeholder="1234567890123456",
+    "Roles and temporary keys": (
+        Field(
+            "auth_type",
+            "Authentication",
+            "Where credentials come from. Empty: what the fields that are filled in say.",
+            "choice",
+            choices=tuple(AUTH_TYPES),
+        ),
+        Field("security_token", "STS token", "For auth_type sts.", "secret"),
+        Field(
+            "role_arn",
+            "Role ARN",
+            "RAM role to assume, for auth_type ram_role_arn and oidc_role_arn.",
+            placeholder="acs:ram::1234567890123456:role/airflow",
+        ),
+        Field(
+            "oidc_provider_arn",
+            "OIDC provider ARN",
+            "For auth_type oidc_role_arn (RRSA).",
+            placeholder="acs:ram::1234567890123456:oidc-provider/ack-rrsa-c0123",
+        ),
+        Field(
+            "oidc_token_file",
+            "OIDC token file",
+            "For auth_type oidc_role_arn: path on the worker and the triggerer.",
+            placeholder="/var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token",
+        ),
+        Field("ecs_role_name", "ECS role name", "For auth_type ecs_ram_role; empty: ask the instance."),
+        Field("credentials_uri", "Credentials URI", "For auth_type credentials_uri."),
+        Field("role_session_name", "Role session name", "Shown in the audit log of the assumed role."),
+        Field(
+            "session_duration",
+            "Role session (s)",
+            f"At least {MIN_SESSION_SECONDS}; at most what the role allows.",
+            "whole",
+            at_least=MIN_SESSION_SECONDS,
+        ),
+        Field("external_id", "External ID", "If the role's trust policy asks for one."),
     ),
-    Field("internal", "VPC endpoint", "Use the -internal endpoint, reachable from inside a VPC.", "boolean", False),
-    Field(
-        "auth_type",
-        "Authentication",
-        "Where credentials come from. Empty: what the fields that are filled in say.",
-        "choice",
-        choices=tuple(AUTH_TYPES),
+    "Network and API": (
+        Field(
+            "verify",
+            "Verify TLS",
+            "true, false, or the path of a CA bundle on every Airflow host.",
+            "verify",
+            True,
+            placeholder="true",
+        ),
+        Field(
+            "proxy",
+            "Proxy",
+            "URL; empty: the proxy settings of the environment.",
+            "proxy",
+            placeholder="http://proxy.example:3128",
+        ),
+        Field("connect_timeout", "Connect timeout (s)", "Default 5.", "timeout", 5.0),
+        Field("read_timeout", "Read timeout (s)", "Default 30.", "timeout", 30.0),
+        Field(
+            "max_attempts", "Attempts", "Tries of one request, the first included. Default 4.", "whole", 4, at_least=1
+        ),
+        Field(
+            "api_version",
+            "API version",
+            "Empty: 2016-08-15 where a service name is given (FC 2.0), else 2023-03-30 (FC 3.0).",
+            "choice",
+            choices=("2016-08-15", "2021-04-06", "2023-03-30"),
+        ),
+        Field(
+            "signature",
+            "Signature",
+            "Empty: the one that belongs to the API version.",
+            "choice",
+            choices=("FC", "ACS3"),
+        ),
     ),
-    Field("security_token", "STS token", "For auth_type sts.", "secret"),
-    Field(
-        "role_arn",
-        "Role ARN",
-        "RAM role to assume, for auth_type ram_role_arn and oidc_role_arn.",
-        placeholder="acs:ram::1234567890123456:role/airflow",
-    ),
-    Field("role_session_name", "Role session name", "Shown in the audit log of the assumed role."),
-    Field("external_id", "External ID", "If the role's trust policy asks for one."),
-    Field(
-        "session_duration",
-        "Role session, seconds",
-        f"At least {MIN_SESSION_SECONDS}; at most what the role allows.",
-        "whole",
-        at_least=MIN_SESSION_SECONDS,
-    ),
-    Field(
-        "oidc_provider_arn",
-        "OIDC provider ARN",
-        "For auth_type oidc_role_arn (RRSA).",
-        placeholder="acs:ram::1234567890123456:oidc-provider/ack-rrsa-c0123",
-    ),
-    Field(
-        "oidc_token_file",
-        "OIDC token file",
-        "Path on the worker and the triggerer.",
-        placeholder="/var/run/secrets/ack.alibabacloud.com/rrsa-tokens/token",
-    ),
-    Field("ecs_role_name", "ECS role name", "For auth_type ecs_ram_role; empty: ask the instance."),
-    Field("credentials_uri", "Credentials URI", "For auth_type credentials_uri."),
-    Field(
-        "api_version",
-        "API version",
-        "Empty: 2016-08-15 where a service name is given (FC 2.0), else 2023-03-30 (FC 3.0).",
-        "choice",
-        choices=("2016-08-15", "2021-04-06", "2023-03-30"),
-    ),
-    Field(
-        "signature",
-        "Signature",
-        "Empty: the one that belongs to the API version.",
-        "choice",
-        choices=("FC", "ACS3"),
-    ),
-    Field("connect_timeout", "Connect timeout, seconds", "Default 5.", "timeout", 5.0),
-    Field("read_timeout", "Read timeout, seconds", "Default 30.", "timeout", 30.0),
-    Field("max_attempts", "Attempts", "Tries of one request, the first included. Default 4.", "whole", 4, at_least=1),
-    Field(
-        "verify",
-        "Verify TLS",
-        "true, false, or the path of a CA bundle on every Airflow host.",
-        "verify",
-        True,
-        placeholder="true",
-    ),
-    Field(
-        "proxy",
-        "Proxy",
-        "URL; empty: the proxy settings of the environment.",
-        "proxy",
-        placeholder="http://proxy.example:3128",
-    ),
-    Field(
-        "console",
-        "Console",
-        "Site that the links of tasks lead to: that of your account. Default china.",
-        "choice",
-        "china",
-        choices=("china", "international"),
-    ),
-)
+}
+"""The fields that stand in extra, in the sections of the form of Airflow 3.2 and later, which are closed at first."""
+
+EXTRA_FIELDS = tuple(chain.from_iterable(SECTIONS.values()))

@@ -175,7 +175,8 @@ def _line(error: ParameterError) -> str:
 
 _REGION = re.compile(r"[a-z0-9-]+")
 _DIGITS = re.compile(r"[0-9]+")
-_BOOLEANS = {"yes": "true", "1": "true", "no": "false", "0": "false"}
+# "y" is what the form of Airflow 2 sends for a box that is ticked, when its Test button is pressed.
+_BOOLEANS = {"yes": "true", "y": "true", "1": "true", "no": "false", "0": "false"}
 
 # The official Alibaba provider keeps the keys in extra and calls this way "AK".
 _CHOICE_ALIASES = {"AK": "access_key"}

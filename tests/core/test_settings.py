@@ -70,7 +70,7 @@ JSON_TYPES = {
 }
 
 
-@pytest.mark.parametrize("true", ["true", "True", "TRUE", "1", "yes", " true "])
+@pytest.mark.parametrize("true", ["true", "True", "TRUE", "1", "yes", "y", " true "])
 @pytest.mark.parametrize("false", ["false", "False", "0", "no"])
 def test_text_from_a_form_or_a_uri_gives_the_same_settings_as_json(true: str, false: str) -> None:
     texts = {
