@@ -1,5 +1,6 @@
 # Every command of this project. They need make, git and Python 3.11, nothing else; each installs what it is missing.
 # Another Python goes into another folder: make test PYTHON=python3.13 VENV=.venv-3.13
+# What has VERSION= chooses the folder itself: make test-airflow VERSION=3.3.2 PYTHON=python3.13
 PYTHON ?= python3.11
 VENV ?= .venv
 PYTEST_ARGS ?=
@@ -12,15 +13,23 @@ SEEDS ?= 1 2 3 4
 # The Airflow that this project is developed on, and the others it is run on: the last patch of each minor version.
 AIRFLOW = 3.3.2
 OTHER_AIRFLOWS = 2.11.2 3.0.6 3.1.8 3.2.2
+PYTHONS_2.11.2 = 3.11 3.12
+PYTHONS_3.0.6 = 3.11
+PYTHONS_3.1.8 = 3.11
+PYTHONS_3.2.2 = 3.11
+PYTHONS_3.3.2 = 3.11 3.12 3.13
+MATRIX = $(foreach airflow,$(OTHER_AIRFLOWS) $(AIRFLOW),$(foreach python,$(PYTHONS_$(airflow)),$(airflow):$(python)))
 VERSION ?=
+# The environment of VERSION and PYTHON: .venv-airflow-3.3.2, .venv-airflow-3.3.2-py3.13.
+AIRFLOW_VENV = .venv-airflow-$(VERSION)$(patsubst python%,-py%,$(filter-out python3.11,$(notdir $(PYTHON))))
 EXTRAS = credentials,test,judges,lint
 EXTRAS_OTHERS = credentials,test
 EXTRAS_PINNED = $(EXTRAS),pictures
 
-# Releases that came out after these Airflows: with the newest of them they do not start, or imports warn.
-BOUNDS_3_0 = 'pydantic<2.12' 'fastapi<0.118' 'cadwyn<6' 'pyjwt<2.11'
-BOUNDS_3_1 = 'pydantic<2.13' 'sqlalchemy<2.1'
-BOUNDS_3_2 = 'pydantic<2.14' 'sqlalchemy<2.1' 'fastapi<0.137'
+# Releases that came out after these Airflows: with the newest of them they do not start, imports warn, or dag.test() fails.
+BOUNDS_3_0 = 'pydantic<2.12' 'fastapi<0.118' 'cadwyn<6' 'pyjwt<2.11' 'starlette<0.48' 'svcs<26.2'
+BOUNDS_3_1 = 'pydantic<2.13' 'sqlalchemy<2.1' 'starlette<0.48' 'svcs<26.2'
+BOUNDS_3_2 = 'pydantic<2.14' 'sqlalchemy<2.1' 'fastapi<0.137' 'svcs<26.2'
 
 # uv makes the environments: the one on PATH, else one that pip puts into .venv-uv. `make test UV=` does without it.
 ifeq ($(origin UV),undefined)
@@ -28,15 +37,18 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .venv-uv/bin/uv)
 endif
 OWN_UV = $(filter .venv-uv/bin/uv,$(UV))
 
+# Where PYTHON is. pyenv has a stand-in on PATH for each Python that it knows, which fails unless that one is chosen.
+find_python = $$($(PYTHON) --version >/dev/null 2>&1 && command -v $(PYTHON) || pyenv whence --path $(PYTHON) | tail -n 1)
+
 # The pins hold for the build backend too, which is fetched apart from all else. pip takes pins for it only from the
 # environment: old ones as PIP_CONSTRAINT, new ones as PIP_BUILD_CONSTRAINT.
 PINS = constraints/$(patsubst airflow-cluster,cluster,$(patsubst airflow-docs,docs,airflow-$(strip $(1)))).txt
 ifeq ($(UV),)
-new_venv = $(PYTHON) -m venv $(1)
+new_venv = "$(find_python)" -m venv $(1)
 install = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) \
 	$(2)/bin/python -m pip install --quiet --disable-pip-version-check --no-input
 else
-new_venv = $(UV) venv --quiet --no-project --no-python-downloads --allow-existing --python "$$(command -v $(PYTHON))" $(1)
+new_venv = $(UV) venv --quiet --no-project --no-python-downloads --allow-existing --python "$(find_python)" $(1)
 install = $(UV) pip install --quiet --compile-bytecode --python $(2)/bin/python --constraints $(PINS) --build-constraints $(PINS)
 endif
 
@@ -54,15 +66,17 @@ SENSORS ?= $(if $(filter e2e-scale,$@),300,200)
 DOCS_TESTS = tests/test_docs.py tests/test_reference.py tests/test_troubleshooting.py \
 	tests/airflow/test_example_dags.py tests/airflow/test_docs_shell.py
 
-# One file of pins: $(1) Airflow's version, $(2) Pythons, $(3) extras, $(4) further requirements and bounds.
-# Each Python keeps the pins of those before it and adds what only it needs.
+# One file of pins: $(1) Airflow's version, $(2) extras, $(3) further requirements and bounds.
+# Each Python keeps the pins of those before it and adds what only it needs. What is pinned stays as far as it fits.
+UPGRADE ?=
 define compile
 	mkdir -p build
 	: > build/pins.txt
-	for version in $(2); do \
-		printf '%s\n' apache-airflow==$(1) hatchling $(4) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header \
-			--no-annotate --no-python-downloads --upgrade --python "$$(command -v $(PYTHON))" --python-version $$version \
-			--constraints build/pins.txt --extra $(3) --output-file build/$$version.txt pyproject.toml - || exit 1; \
+	for version in $(PYTHONS_$(1)); do \
+		$(if $(UPGRADE),rm -f,cp $(call PINS,$(1))) build/$$version.txt; \
+		printf '%s\n' apache-airflow==$(1) hatchling $(3) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header \
+			--no-annotate --no-python-downloads --python "$(find_python)" --python-version $$version \
+			--constraints build/pins.txt --extra $(2) --output-file build/$$version.txt pyproject.toml - || exit 1; \
 		LC_ALL=C sort -u build/pins.txt build/$$version.txt -o build/pins.txt || exit 1; \
 	done
 	cp build/pins.txt $(call PINS,$(1))
@@ -102,16 +116,27 @@ e2e-cluster: .venv-cluster/.cluster ## check a deployment: Celery on PostgreSQL 
 e2e-scale: $(VENV)/.test ## check that one triggerer of `airflow standalone` carries many waits (SENSORS=300)
 	$(VENV)/bin/python scripts/e2e_scale.py --sensors $(SENSORS)
 
-test-airflow: .venv-airflow-$(VERSION)/.test ## run what touches Airflow on another version: VERSION=3.2.2
-	.venv-airflow-$(VERSION)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile tests/airflow $(PYTEST_ARGS)
-	.venv-airflow-$(VERSION)/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
+test-airflow: $(AIRFLOW_VENV)/.test ## run what touches Airflow on another version: VERSION=3.2.2 (PYTHON=python3.12)
+	$(AIRFLOW_VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile tests/airflow $(PYTEST_ARGS)
+	$(AIRFLOW_VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
 
-smoke-airflow: .venv-airflow-$(VERSION)/.test ## a small part of that: import, metadata, one deferred DAG
-	.venv-airflow-$(VERSION)/bin/python -m pytest tests/airflow/test_imports.py tests/airflow/test_provider_info.py \
+smoke-airflow: $(AIRFLOW_VENV)/.test ## a small part of that: import, metadata, one deferred DAG
+	$(AIRFLOW_VENV)/bin/python -m pytest tests/airflow/test_imports.py tests/airflow/test_provider_info.py \
 		tests/e2e/test_deferred.py $(PYTEST_ARGS)
+
+airflow-python: $(AIRFLOW_VENV)/.test ## make the environment of test-airflow, and say where its Python is
+	@echo $(AIRFLOW_VENV)/bin/python
 
 test-airflow-2: ## the same as test-airflow VERSION=2.11.2
 	$(MAKE) --no-print-directory test-airflow VERSION=2.11.2
+
+.PHONY: airflow-python e2e-matrix e2e-full
+
+e2e-matrix: ## tests/airflow on every Airflow and Python, e2e on the oldest and newest Airflow: build/e2e/matrix.json
+	"$(find_python)" scripts/e2e_matrix.py $(MATRIX)
+
+e2e-full: ## e2e-matrix, e2e-cluster, e2e-browser and e2e-scale; the reports of all of them must say that they passed
+	"$(find_python)" scripts/e2e_full.py build/e2e matrix cluster browser scale
 
 lint: $(VENV)/.lint ## ruff: rules and format
 	$(VENV)/bin/ruff check .
@@ -162,17 +187,19 @@ build: $(VENV)/.test ## build the source distribution and the wheel into dist/
 release-check: build | $(OWN_UV) ## check what is in dist/, and install the wheel into clean environments
 	$(VENV)/bin/python scripts/release_check.py "$(if $(OWN_UV),$(abspath $(UV)),$(UV))" $(OTHER_AIRFLOWS) $(AIRFLOW)
 
-constraints: | $(or $(OWN_UV),$(if $(UV),,.venv-uv/bin/uv)) ## renew the pins in constraints/
-	$(call compile,2.11.2,3.11 3.12,$(EXTRAS_OTHERS),)
-	$(call compile,3.0.6,3.11,$(EXTRAS_OTHERS),$(BOUNDS_3_0))
-	$(call compile,3.1.8,3.11,$(EXTRAS_OTHERS),$(BOUNDS_3_1))
-	$(call compile,3.2.2,3.11,$(EXTRAS_OTHERS),$(BOUNDS_3_2))
-	$(call compile,$(AIRFLOW),3.11 3.12 3.13,$(EXTRAS_PINNED),build uv)
-	printf '%s\n' $(DOCS) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header --no-annotate --upgrade \
-		--no-python-downloads --python "$$(command -v $(PYTHON))" --python-version 3.11 --output-file build/docs.txt -
+constraints: | $(or $(OWN_UV),$(if $(UV),,.venv-uv/bin/uv)) ## make constraints/ fit pyproject.toml and the bounds above (UPGRADE=1: renew all)
+	$(call compile,2.11.2,$(EXTRAS_OTHERS),)
+	$(call compile,3.0.6,$(EXTRAS_OTHERS),$(BOUNDS_3_0))
+	$(call compile,3.1.8,$(EXTRAS_OTHERS),$(BOUNDS_3_1))
+	$(call compile,3.2.2,$(EXTRAS_OTHERS),$(BOUNDS_3_2))
+	$(call compile,$(AIRFLOW),$(EXTRAS_PINNED),build uv)
+	$(if $(UPGRADE),rm -f,cp constraints/docs.txt) build/docs.txt
+	printf '%s\n' $(DOCS) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header --no-annotate \
+		--no-python-downloads --python "$(find_python)" --python-version 3.11 --output-file build/docs.txt -
 	LC_ALL=C sort build/docs.txt -o constraints/docs.txt
+	$(if $(UPGRADE),rm -f,cp constraints/cluster.txt) build/cluster.txt
 	printf '%s\n' apache-airflow==$(AIRFLOW) hatchling $(CLUSTER) | $(or $(UV),.venv-uv/bin/uv) pip compile --quiet --no-header \
-		--no-annotate --no-python-downloads --upgrade --python "$$(command -v $(PYTHON))" --python-version 3.11 \
+		--no-annotate --no-python-downloads --python "$(find_python)" --python-version 3.11 \
 		--constraints $(call PINS,$(AIRFLOW)) --extra $(EXTRAS_OTHERS) --output-file build/cluster.txt pyproject.toml -
 	LC_ALL=C sort build/cluster.txt -o constraints/cluster.txt
 
@@ -208,18 +235,20 @@ $(VENV)/.lint: $(VENV)/.test
 	$(call install,docs,.venv-docs) $(DOCS)
 	touch $@
 
-.venv-airflow-%/.test: pyproject.toml constraints/airflow-%.txt | $(OWN_UV)
-	$(call new_venv,.venv-airflow-$*)
-	$(call install,$*,.venv-airflow-$*) apache-airflow==$* hatchling --editable '.[$(EXTRAS_OTHERS)]'
+ifeq ($(VERSION),)
+$(AIRFLOW_VENV)/.test:
+	@echo "say which Airflow: VERSION=$(firstword $(OTHER_AIRFLOWS)), or another of $(OTHER_AIRFLOWS) $(AIRFLOW)" >&2; exit 2
+else
+$(AIRFLOW_VENV)/.test: pyproject.toml $(call PINS,$(VERSION)) | $(OWN_UV)
+	$(call new_venv,$(AIRFLOW_VENV))
+	$(call install,$(VERSION),$(AIRFLOW_VENV)) apache-airflow==$(VERSION) hatchling --editable '.[$(EXTRAS_OTHERS)]'
 	touch $@
-
-.venv-airflow-/.test:
-	@echo "say which Airflow: VERSION=$(firstword $(OTHER_AIRFLOWS)), or another of $(OTHER_AIRFLOWS)" >&2; exit 2
+endif
 
 constraints/airflow-%.txt:
 	@echo "Airflow $* has no pins in constraints/; there are: $(OTHER_AIRFLOWS) $(AIRFLOW)" >&2; exit 2
 
 .venv-uv/bin/uv: $(call PINS,$(AIRFLOW))
-	$(PYTHON) -m venv .venv-uv
+	"$(find_python)" -m venv .venv-uv
 	PIP_CONSTRAINT=$(call PINS,$(AIRFLOW)) .venv-uv/bin/python -m pip install --quiet --disable-pip-version-check --no-input uv
 	touch $@

@@ -31,7 +31,9 @@ def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datet
     """Tell when the first try since the last clear of a rescheduled sensor began; ``None`` in that try itself."""
     ti = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
-        return ti.get_first_reschedule_date(context)
+        # A text in dag.test() of Airflow 3.0 (TaskInstanceOperations.get_reschedule_start_date validates nothing).
+        found: datetime | str | None = ti.get_first_reschedule_date(context)
+        return datetime.fromisoformat(found) if isinstance(found, str) else found
     from airflow.sensors.base import _orig_start_date  # only Airflow 2.11 has it
 
     date = _orig_start_date(

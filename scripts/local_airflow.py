@@ -44,7 +44,7 @@ PROGRAMS = {
     "triggerer": ("triggerer", NO_LOG_SERVER),
 }
 """What a complete Airflow 3 consists of: names, and what follows `airflow` on the command line."""
-PROGRAMS_2 = {"scheduler": ("scheduler", NO_LOG_SERVER)}
+PROGRAMS_2 = {name: PROGRAMS[name] for name in ("scheduler", "triggerer")}
 """Airflow 2 needs no more to parse DAGs and run tasks."""
 
 STANDSTILL = 300.0
@@ -327,10 +327,7 @@ class Airflow:
         shutil.copyfile(migrated, self.home / "airflow.db")
 
     def _migrate(self) -> None:
-        command = [str(BIN / "airflow"), "db", "migrate"]
-        log = self.logs / "migrate.log"
-        with Program("airflow db migrate", command, log=log, env=self.env, keep=self._keep) as program:
-            program.join()
+        self._command("db", "migrate")
 
     def start(self, name: str) -> Program:
         """Start one of its programs."""
@@ -427,9 +424,13 @@ class Airflow:
         if ON_AIRFLOW3:
             self.patch(f"/dags/{quote(dag_id)}", {"is_paused": False})
         else:
-            command = [str(BIN / "airflow"), "dags", "unpause", dag_id]
-            with Program("airflow dags unpause", command, log=self.logs / "unpause.log", env=self.env) as program:
-                program.join()
+            self._command("dags", "unpause", dag_id)
+
+    def _command(self, *words: str) -> None:
+        """Run a command of Airflow to its end."""
+        name, log = " ".join(["airflow", *words[:2]]), self.logs / f"{words[1]}.log"
+        with Program(name, [str(BIN / "airflow"), *words], log=log, env=self.env, keep=self._keep) as program:
+            program.join()
 
     def running(self) -> list[Program]:
         return list(self._programs.values())
@@ -448,6 +449,10 @@ class Airflow:
         return bool(self.rows("select 1 from dag join serialized_dag using (dag_id) where dag_id = ?", dag_id))
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> Run:
+        if not ON_AIRFLOW3:
+            run_id = f"manual__{secrets.token_hex(8)}"
+            self._command("dags", "trigger", dag_id, "--run-id", run_id, "--conf", json.dumps(conf))
+            return Run(dag_id, run_id)
         run = self.post(f"/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
         return Run(dag_id, run["dag_run_id"])
 
@@ -455,13 +460,15 @@ class Airflow:
         """Every change of a task's state until the run has ended, then one of the run itself (task ``""``)."""
         seen: dict[str, str] = {}
         for _ in self._steps(lambda: f"the end of run {run.run_id} (tasks: {seen})"):
-            state = self.get(run.path)["state"]
-            for task in sorted(
-                self.get(f"{run.path}/taskInstances")["task_instances"], key=lambda task: task["task_id"]
+            [(state,)] = self.rows("select state from dag_run where dag_id = ? and run_id = ?", run.dag_id, run.run_id)
+            for task_id, map_index, task_state in self.rows(
+                "select task_id, map_index, state from task_instance where dag_id = ? and run_id = ? order by 1, 2",
+                run.dag_id,
+                run.run_id,
             ):
-                name, now = task["task_id"], task["state"] or "none"
-                if task["map_index"] >= 0:
-                    name += f"[{task['map_index']}]"
+                name, now = task_id, task_state or "none"
+                if map_index >= 0:
+                    name += f"[{map_index}]"
                 before = seen.get(name, "none")
                 if now != before:
                     seen[name] = now
@@ -471,6 +478,10 @@ class Airflow:
                 return
 
     def xcom(self, run: Run, task_id: str, key: str = "return_value") -> Any:
+        if not ON_AIRFLOW3:
+            query = "select value from xcom where dag_id = ? and run_id = ? and task_id = ? and key = ?"
+            [(value,)] = self.rows(query, run.dag_id, run.run_id, task_id, key)
+            return json.loads(value)
         entry = self.get(f"{run.path}/taskInstances/{quote(task_id)}/xcomEntries/{quote(key)}")
         return entry["value"]
 

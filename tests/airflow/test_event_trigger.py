@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 from running import rebuilt
+from versions import AIRFLOW, needs
 
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
-pytest.importorskip("airflow.sdk", reason="Airflow 2 has no event triggers")
+needs("asset watchers")
 
 from airflow.triggers.base import TriggerEvent
 
@@ -181,11 +182,10 @@ def test_what_could_not_be_kept_is_announced_when_it_can(
 
 
 def test_a_trigger_of_several_assets_keeps_what_it_has_announced_in_memory(emulator: FunctionComputeEmulator) -> None:
+    needs("asset state store")
     from airflow.sdk import Asset
     from airflow.sdk.execution_time import context
 
-    if not hasattr(context, "AssetStateStoreAccessors"):
-        pytest.skip("assets have a state store since Airflow 3.3")
     watching = trigger()
     watching.asset_state_store = context.AssetStateStoreAccessors(inlets=[Asset("one"), Asset("two")])
     add(emulator, "job-", 3)
@@ -272,10 +272,11 @@ async def shared(
 
     :param late: all but the first come when that one has polled.
     """
+    needs("shared streams")
     import structlog
+    from airflow.triggers.shared_stream import SharedStreamManager
 
-    streams = pytest.importorskip("airflow.triggers.shared_stream", reason="triggers share since Airflow 3.3")
-    manager = streams.SharedStreamManager(log=structlog.get_logger())
+    manager = SharedStreamManager(log=structlog.get_logger())
     found: list[list[Any]] = [[] for _ in watchers]
 
     async def collect(number: int, watcher: FunctionComputeInvocationsEventTrigger) -> None:
@@ -371,7 +372,13 @@ def test_it_survives_serialization_unchanged() -> None:
 
 def test_an_asset_can_be_watched_with_it() -> None:
     from airflow.sdk import Asset, AssetWatcher
-    from airflow.serialization.encoders import encode_asset_like
+
+    if AIRFLOW.startswith(("3.0.", "3.1.")):
+        from airflow.serialization import serialized_objects
+
+        encode_asset_like = serialized_objects.encode_asset_condition  # type: ignore[attr-defined]
+    else:
+        from airflow.serialization.encoders import encode_asset_like
 
     asset = Asset("thumbnails", watchers=[AssetWatcher(name="batch", trigger=trigger(poll_interval=60))])
 

@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -18,6 +17,7 @@ from typing import Any, get_args
 
 import jsonschema
 import pytest
+from versions import AIRFLOW, needs
 
 from airflow_provider_fc import __version__, connection_form
 from airflow_provider_fc.core.api import APIS
@@ -36,7 +36,6 @@ MODULES = [
     for module in group["python-modules"]
 ]
 
-AIRFLOW = version("apache-airflow")
 Python = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -254,20 +253,16 @@ def test_airflow_finds_the_hook_of_the_connection_type(report: dict[str, Any]) -
 BY_THE_HOOK = AIRFLOW.startswith(("2.", "3.1."))
 """These versions ask the hook for the form instead of reading the metadata."""
 
-NO_FORM = pytest.mark.skipif(
-    AIRFLOW.startswith("3.0."),
-    reason="Airflow 3.0 shows the fields of no provider where flask_appbuilder is missing",
-)
 
-
-@NO_FORM
 def test_airflow_shows_every_field_and_hides_the_only_secret_one(report: dict[str, Any]) -> None:
+    needs("connection form")
+
     assert set(report["fields"]) == set(CONN_FIELDS)
     assert [name for name, sensitive in report["fields"].items() if sensitive] == ["security_token"]
 
 
-@NO_FORM
 def test_airflow_relabels_the_standard_fields_and_hides_the_unused_ones(report: dict[str, Any]) -> None:
+    needs("connection form")
     labels = {"host": "Endpoint", "login": "AccessKey ID", "password": "AccessKey secret"}
     if AIRFLOW.startswith("2."):
         labels["extra"] = "Extra (usually empty)"
@@ -276,9 +271,8 @@ def test_airflow_relabels_the_standard_fields_and_hides_the_unused_ones(report: 
     assert report["behaviour"].get("hidden_fields") == ["schema", *(["port"] if BY_THE_HOOK else [])]
 
 
-@pytest.mark.skipif(not AIRFLOW.startswith("3.0."), reason="later versions show our fields")
-def test_airflow_3_0_shows_the_fields_of_no_provider(report: dict[str, Any]) -> None:
-    assert report["fields"] == {}
+def test_only_airflow_3_0_shows_the_fields_of_no_provider(report: dict[str, Any]) -> None:
+    assert (report["fields"] == {}) is AIRFLOW.startswith("3.0.")
 
 
 def test_airflow_loads_the_provider_without_a_word_of_complaint(report: dict[str, Any]) -> None:
@@ -373,7 +367,8 @@ def test_every_field_of_the_old_form_is_of_a_class_that_airflow_allows(form_libr
 
 
 def test_the_old_form_may_stay_empty_and_refuses_an_unknown_choice() -> None:
-    wtforms = pytest.importorskip("wtforms", reason="Airflow 3 has no such form")
+    needs("form of Airflow 2")
+    import wtforms
     from werkzeug.datastructures import MultiDict
 
     form = type("Form", (wtforms.Form,), connection_form.connection_form_widgets())
@@ -385,7 +380,8 @@ def test_the_old_form_may_stay_empty_and_refuses_an_unknown_choice() -> None:
 
 def old_form(stored: dict[str, str], typed: dict[str, str] | None = None) -> Any:
     """Make the form of Airflow 2, filled in with a stored connection, or with what was typed into it."""
-    wtforms = pytest.importorskip("wtforms", reason="Airflow 3 has no such form")
+    needs("form of Airflow 2")
+    import wtforms
     from werkzeug.datastructures import MultiDict
 
     kind = type("Form", (wtforms.Form,), connection_form.connection_form_widgets())

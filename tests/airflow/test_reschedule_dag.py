@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from versions import lacks
 
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
@@ -48,6 +48,6 @@ def test_the_second_poll_asks_for_what_the_first_one_has_found(
 
         asked = [record.operation for record in emulator.requests]
     # Airflow before 3.3 keeps nothing between two polls: each begins with the first page, which has the live one.
-    later_poll = "Get" if find_spec("airflow.sdk") else "List"
+    later_poll = "List" if lacks("task state store") else "Get"
     assert str(ti.state) == "success"
     assert asked[:3] == ["List", later_poll, later_poll]

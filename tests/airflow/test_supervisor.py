@@ -14,17 +14,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from versions import needs
 
-pytest.importorskip("airflow.sdk", reason="Airflow 2 has no supervisor")
+needs("supervisor")
 
 from airflow.jobs import triggerer_job_runner as triggerer
 from airflow.sdk.execution_time import task_runner
 
 from airflow_provider_fc import _compat
 from airflow_provider_fc.hooks import FunctionComputeAsyncHook
-
-# Airflow 3.0 says so of itself.
-pytestmark = pytest.mark.filterwarnings("ignore:Using Connection.get_connection_from_secrets:DeprecationWarning")
 
 ANSWERS: dict[str, dict[str, Any] | None] = {
     "GetConnection": {

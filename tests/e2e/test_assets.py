@@ -7,13 +7,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pytest
+from local_airflow import REPOSITORY, Airflow
+from versions import needs
 
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
-pytest.importorskip("airflow.sdk", reason="Airflow 2 has no asset watchers")
-
-from local_airflow import REPOSITORY, Airflow
+needs("asset watchers")
 
 POLL_INTERVAL = 3
 """Seconds, as in the DAGs."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from local_airflow import REPOSITORY, Airflow, Run
+from versions import needs
 
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
-pytest.importorskip("airflow.sdk", reason="uses the REST API of Airflow 3")
-
-from local_airflow import REPOSITORY, Airflow, Run
+needs("REST API 2")
 
 EXAMPLES = REPOSITORY / "example_dags"
 DAG_ID = "fc_fan_out"

@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from local_airflow import REPOSITORY, Airflow
+from versions import needs
 
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
-pytest.importorskip("airflow.sdk", reason="before Airflow 3.3 a deferred task is not told that it is killed")
-
-if version("apache-airflow").startswith(("3.0.", "3.1.", "3.2.")):
-    pytest.skip("before Airflow 3.3 a deferred task is not told that it is killed", allow_module_level=True)
-
-from local_airflow import REPOSITORY, Airflow
+needs("kill of deferred tasks")
 
 DAGS = Path(__file__).parent / "kill_dags"
 TASKS = ("deferred", "blocking")

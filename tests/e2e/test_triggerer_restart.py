@@ -9,12 +9,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from local_airflow import REPOSITORY, Airflow, Run, tail
+from versions import needs
 
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
-pytest.importorskip("airflow.sdk", reason="starts the programs of Airflow 3")
-
-from local_airflow import REPOSITORY, Airflow, Run, tail
+needs("REST API 2")
 
 DAG_ID = "e2e_waits"
 TIMEOUT = 75.0
