@@ -40,7 +40,7 @@ from airflow_provider_fc.triggers import load_execution
 
 try:
     from airflow.triggers.base import BaseEventTrigger
-except ImportError as _error:
+except ImportError as _error:  # pragma: no cover - Airflow 2
     raise ImportError("asset watchers and their event triggers need Airflow 3") from _error
 
 log = logging.getLogger(__name__)
@@ -161,7 +161,6 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
 
     async def _announcer(self) -> Announcer | None:
         """With what has been announced before; ``None`` when that cannot be read just now."""
-
         function = function_ref(self.function_name, self.service_name, self.qualifier)
         batch = Batch.from_parameters(function, invocation_id_prefix=self.invocation_id_prefix, max_failed=None)
         kind = BatchAnnouncer if self.mode == "batch" else EachAnnouncer
@@ -228,7 +227,6 @@ class _SharedListing:
     async def pages(self) -> AsyncGenerator[WatchedPage]:
         """Read every page of every listing, for ever. Errors are logged and tolerated: no task could fail."""
         await load_execution()
-
         pace = Pace(self._schedule(), random, _policies().polling)
         spacing, progress = Spacing(), Progress(_now)
         await asyncio.sleep(pace.first())
@@ -269,14 +267,12 @@ class _SharedListing:
                 joined = False
 
     def _schedule(self) -> Schedule:
-
         return Schedule(min(each.poll_interval for each in self._all()), datetime.max.replace(tzinfo=UTC))
 
     def _all(self) -> list[FunctionComputeInvocationsEventTrigger]:
         return list(self._watchers) or [self._one]
 
     async def _pages(self) -> AsyncGenerator[WatchedPage]:
-
         hook = await self._open()
         one = self._one
         function = hook.settings.function(one.function_name, one.service_name, one.qualifier)
@@ -287,7 +283,6 @@ class _SharedListing:
             yield await hook.client.run(listing.next_page())
 
     async def _open(self) -> FunctionComputeAsyncHook:
-
         if self._hook is None:
             hook = FunctionComputeAsyncHook(self._one.fc_conn_id, self._one.region_id, reread=self._reread)
             self._hook, self._reread = await hook.__aenter__(), True

@@ -61,6 +61,7 @@ TESTS = Path(__file__).parent
 # Each place where a test replaces something of this package, or something whose owner only the run knows.
 REPLACED = {
     ("airflow/conftest.py", "hook.policies"): "the one place for policies where Airflow makes the objects",
+    ("airflow/test_event_trigger.py", "FunctionComputeAsyncHook.__aenter__"): "raises what Airflow may raise",
     ("airflow/test_hooks.py", "hooks._attempt_to_stop"): "stands in the way of each stop, to see how many go at once",
     ("airflow/test_invoke_operator.py", "emulator.app.exchange"): "sees what arrives, and acts between two requests",
     ("clients/test_clients_contract.py", "module.proxy_for"): "counts what a request costs beside the network",

@@ -9,13 +9,16 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from running import rebuilt
 from versions import AIRFLOW, needs
 
+from airflow_provider_fc.core.announcing import AnnouncedIds, DatedKey, WatchedPage
 from airflow_provider_fc.core.errors import ParameterError
+from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.signing import Credentials
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
@@ -25,6 +28,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_fc import event_triggers
 from airflow_provider_fc.event_triggers import FunctionComputeInvocationsEventTrigger
+from airflow_provider_fc.hooks import FunctionComputeAsyncHook
 
 INTERVAL = 0.05
 
@@ -62,8 +66,11 @@ class Store:
     def __init__(self) -> None:
         self.kept: dict[str, str] = {}
         self.broken = False
+        self.unreadable = False
 
     async def aget(self, key: str, default: Any = None) -> Any:
+        if self.unreadable:
+            raise RuntimeError("the API server is away")
         return json.loads(self.kept[key]) if key in self.kept else default
 
     async def aset(self, key: str, value: Any) -> None:
@@ -181,6 +188,58 @@ def test_what_could_not_be_kept_is_announced_when_it_can(
     assert len(run(watching, mended)) == 3
 
 
+def test_nothing_is_announced_before_it_can_be_read_what_was(emulator: FunctionComputeEmulator) -> None:
+    store, first, second = Store(), trigger(), trigger()
+    first.asset_state_store = second.asset_state_store = store
+    add(emulator, "job-", 3)
+    assert len(run(first, listed_again(emulator, 3))) == 3
+    add(emulator, "job-meanwhile-", 2)
+    begins_at = len(emulator.requests)
+
+    def mended() -> bool:
+        store.unreadable = len(emulator.requests) < begins_at + 4
+        return len(emulator.requests) >= begins_at + 7
+
+    after = run(second, mended)
+
+    assert sorted(payload["invocation_id"] for payload in after) == ["job-meanwhile-0", "job-meanwhile-1"]
+
+
+def test_what_need_not_be_kept_any_longer_is_dropped_without_an_event(
+    emulator: FunctionComputeEmulator, hasten: Callable[..., None]
+) -> None:
+    hasten(announcing={"kept": 1})
+    store, first, second = Store(), trigger(), trigger()
+    first.asset_state_store = second.asset_state_store = store
+    add(emulator, "job-", 1)
+    run(first, listed_again(emulator, 3))
+    [key] = store.kept
+    earlier = datetime.now(UTC) - timedelta(hours=2)
+    old = [Invocation(f"job-old-{n}", "Succeeded", end_time=round(earlier.timestamp() * 1000) + n) for n in range(3)]
+    known = AnnouncedIds.from_json(json.loads(store.kept[key])).after(map(DatedKey.of, old), earlier)
+    store.kept[key] = json.dumps(known.to_json())
+
+    assert run(second, listed_again(emulator, 3)) == []
+    assert len(AnnouncedIds.from_json(json.loads(store.kept[key])).dated) < len(known.dated)
+
+
+def test_pages_of_a_listing_that_began_without_a_watcher_are_not_read_by_it(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "job-", 3)
+    add(emulator, "other-", 3)
+
+    async def events() -> list[Any]:
+        listing = FunctionComputeInvocationsEventTrigger.open_shared_stream(trigger("other-").serialize()[1])
+        page = await anext(aiter(listing))
+        assert page.prefix == "other-"
+
+        async def only_page() -> AsyncIterator[WatchedPage]:
+            yield page
+
+        return [event async for event in trigger("job-").filter_shared_stream(only_page())]
+
+    assert asyncio.run(events()) == []
+
+
 def test_a_trigger_of_several_assets_keeps_what_it_has_announced_in_memory(emulator: FunctionComputeEmulator) -> None:
     needs("asset state store")
     from airflow.sdk import Asset
@@ -241,6 +300,23 @@ def test_a_connection_that_is_missing_is_looked_for_again(
         return len(emulator.requests) >= 3
 
     assert len(run(trigger(), defined_at_last)) == 3
+
+
+def test_whatever_airflow_raises_does_not_end_the_watch(
+    emulator: FunctionComputeEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(emulator, "job-", 3)
+    errors = iter([RuntimeError("the API server is away"), KeyError("conn_id")])
+    open_hook = FunctionComputeAsyncHook.__aenter__
+
+    async def fail_twice(hook: Any) -> Any:
+        if error := next(errors, None):
+            raise error
+        return await open_hook(hook)
+
+    monkeypatch.setattr(FunctionComputeAsyncHook, "__aenter__", fail_twice)
+
+    assert len(run(trigger(), listed_again(emulator, 3))) == 3
 
 
 def test_keys_that_changed_in_the_connection_are_used_from_then_on(

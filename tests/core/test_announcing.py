@@ -430,3 +430,16 @@ def test_what_a_batch_lost_is_told_even_when_the_first_time_could_not_be_kept() 
     assert first is not None
     assert first.payloads == (payload,)
     assert payload["lost"] == 1
+
+
+def test_those_without_an_end_time_are_put_off_like_others_and_then_announced() -> None:
+    world = World()
+    page = WatchedPage("job-", Page([ended(f"job-{number}", None) for number in range(4)], None, None), first=True)
+    announcer = each(world, most=1)
+
+    found = []
+    for _ in range(8):
+        found += read(world, announcer, [page])
+        world.clock.sleep(Announcing.between_events)
+
+    assert sorted(map(str, ids(found))) == ["job-0", "job-1", "job-2", "job-3"]

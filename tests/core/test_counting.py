@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from harness import START, World
 
+from airflow_provider_fc.core.counting import Count
 from airflow_provider_fc.core.errors import TransportError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.outcome import Kind
@@ -194,6 +196,32 @@ def test_given_ids_are_counted(world: World, caplog: pytest.LogCaptureFixture, h
 
     assert [line for line in lines(caplog) if "ended" in line]
     assert sum(map(is_count, world.sent)) <= 2 * 2 + 1
+
+
+def test_a_given_id_without_a_record_is_counted_as_none(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    count = Count(world.batch(invocation_ids=["job-1", "job-2"]), world.context)
+
+    while not count.done:
+        world.run(count.step(world.context))
+
+    assert count.counts().by_status == {"Running": 1}
+    assert count.requests == 2
+
+
+def test_a_rescheduled_sensor_tells_what_it_could_count_in_its_time(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.seconds_per_request = 4.0
+    world.add_many(9000, "Running")
+    wait = counting(world)
+    world.clock.sleep(300)
+    wait.go_on_for_one_poll()
+
+    world.run(wait.poke(world.context))
+
+    assert sum(map(is_count, world.sent)) <= 300 / 20 / 4 + 1
+    assert re.match(r"Waiting: [34]00 counted so far: 0 ended", lines(caplog)[-1])
 
 
 FAULTS: dict[str, HttpResponse | Exception] = {

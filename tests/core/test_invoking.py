@@ -9,11 +9,11 @@ from core.conversation import Conversation, refusal
 from harness import FUNCTION, World
 
 from airflow_provider_fc.core.api import function_ref
-from airflow_provider_fc.core.errors import AlreadyExistsError, ApiError, NotFoundError, TransportError
+from airflow_provider_fc.core.errors import AlreadyExistsError, ApiError, NotFoundError, ParameterError, TransportError
 from airflow_provider_fc.core.flow import Flow
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.invocations import Invocation
-from airflow_provider_fc.core.invoking import look_up, submit
+from airflow_provider_fc.core.invoking import look_up, start, submit
 from airflow_provider_fc.core.operations import Accepted, GetInvocation, Invoke
 
 FC_3 = function_ref("resize")
@@ -120,3 +120,20 @@ def test_a_refusal_is_an_error_at_once(refusal: dict[str, Any]) -> None:
     with pytest.raises(ApiError):
         world.run(record(world, seconds=8))
     assert world.slept == []
+
+
+def operation_of(attempt: int) -> Invoke:
+    return Invoke(FC_3, b"", f"job-{attempt}")
+
+
+def test_an_invocation_that_is_submitted_in_no_attempt_is_a_wrong_parameter(talk: Conversation) -> None:
+    with pytest.raises(ParameterError, match=r"^retries: 0 attempts are none"):
+        talk.run(start(operation_of, 0, talk.context, watched=True, first_try=False))
+
+
+def test_a_conflict_of_a_function_that_is_gone_is_an_error_of_the_function(talk: Conversation) -> None:
+    talk.answers = [TAKEN, *[refusal(404, "FunctionNotFound")] * 5]
+
+    with pytest.raises(NotFoundError) as caught:
+        talk.run(start(operation_of, 1, talk.context, watched=True, first_try=False))
+    assert not caught.value.is_invocation

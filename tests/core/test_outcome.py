@@ -80,6 +80,27 @@ def test_words_that_nobody_knows_are_counted_together_where_they_need_too_much_r
     assert sum(wire["summary"]["by_status"].values()) == sum(words.values())
 
 
+def test_failures_that_need_too_much_room_are_left_out_from_the_end() -> None:
+    failed = tuple(Failure(f"job-{number:03}-" + "ü" * 100, "Failed", None, "r-1") for number in range(20))
+    summary = Summary({"Failed": 20}, failed)
+
+    wire = Outcome(Kind.FAILED, str(summary), summary).to_json()
+
+    assert len(json.dumps(wire).encode()) <= outcome.MAX_BYTES
+    kept = [failure.invocation_id for failure in Outcome.from_json(wire).summary.failed]  # type: ignore[union-attr]
+    assert 0 < len(kept) < 20
+    assert kept == [failure.invocation_id for failure in failed[: len(kept)]]
+
+
+def test_a_text_that_needs_too_much_room_loses_its_end() -> None:
+    words = "ü" * 5000
+
+    arrived = Outcome.from_json(sent(Outcome.of_error(TransportError(words))))
+
+    assert "ü" in str(arrived.error)
+    assert len(json.dumps(Outcome.of_error(TransportError(words)).to_json()).encode()) <= outcome.MAX_BYTES
+
+
 COUNTS = {"by_status": {"Succeeded": 1}, "failed": []}
 
 

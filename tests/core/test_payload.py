@@ -279,3 +279,18 @@ def test_a_payload_that_no_account_may_send_is_refused_before_it_is_sent() -> No
     assert problem("é" * 131_073) == (
         "payload: 262146 bytes are more than FC takes: 128 KB, or 256 KB on request; pass a reference to the data"
     )
+
+
+def test_a_missing_time_is_no_moment() -> None:
+    class NotATime(datetime):
+        """As pandas makes them: a datetime that equals nothing, itself included."""
+
+        def __eq__(self, other: object) -> bool:
+            return False
+
+        def __ne__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None
+
+    assert "is no moment" in problem({"at": NotATime(2026, 1, 1)})

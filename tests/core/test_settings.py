@@ -795,3 +795,10 @@ def test_a_service_and_a_connection_for_fc_3_contradict_each_other() -> None:
 
     with pytest.raises(ParameterError, match="api_version '2023-03-30'"):
         made.function("f", "media")
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy:99999", "http://[::1", "http://?", "http://user:p@ss@proxy:1/a@b"])
+def test_a_proxy_that_is_no_url_is_refused_without_showing_it(proxy: str) -> None:
+    said = problems({"proxy": proxy})
+    assert "is not a proxy's URL" in said
+    assert proxy not in said

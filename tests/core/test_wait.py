@@ -88,6 +88,16 @@ def test_a_poke_that_ends_after_the_deadline_gives_the_last_counts(world: World)
     assert outcome.summary.by_status == {"Running": 1}
 
 
+def test_a_poke_whose_poll_takes_the_rest_of_the_time_is_the_last(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    wait = world.wait(timeout=1)
+    world.seconds_per_request = 2.0
+
+    outcome = world.run(wait.poke(world.context))
+
+    assert outcome.kind is Kind.TIMEOUT
+
+
 def test_a_restart_in_mid_wait_changes_neither_deadline_nor_outcome(world: World) -> None:
     world.add("job-1", timeline=[[0, "Running"], [700, "Succeeded"]])
     first = world.wait(timeout=1000)

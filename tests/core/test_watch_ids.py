@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from core.conversation import json_answer
 from harness import World
 
 from airflow_provider_fc.core.errors import NotFoundError, ParameterError
 from airflow_provider_fc.core.http import HttpResponse
 from airflow_provider_fc.core.outcome import Kind
+from airflow_provider_fc.core.watch import watch
 
 KINDS = {
     "Enqueued": Kind.WAITING,
@@ -199,3 +201,17 @@ def test_a_404_that_is_not_about_the_invocation_ends_the_wait(world: World, body
 
     with pytest.raises(NotFoundError, match="HTTP 404"):
         world.run(world.wait(invocation_ids=["job-1"]).poke(world.context))
+
+
+def test_what_has_ended_stays_so_whatever_a_later_page_says(world: World) -> None:
+    """A row that moves while pages are read may come twice, the second time as it was before."""
+    ids = [f"job-{number}" for number in range(8)]
+    rows = [{"taskId": key, "status": "Succeeded"} for key in ids]
+    first = json_answer({"tasks": rows[:4], "nextToken": "more"})
+    second = json_answer({"tasks": [{**rows[0], "status": "Running"}, *rows[4:]]})
+    world.answer = lambda request: second if "nextToken" in dict(request.query) else first
+
+    assert (
+        world.kind_of(watch(world.batch(invocation_ids=ids), world.clock.now()).last_poll(world.context))
+        is Kind.SUCCESS
+    )
