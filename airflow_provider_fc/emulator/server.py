@@ -226,7 +226,7 @@ class _Listener:
         self._listening.wait()
 
     def close(self) -> None:
-        if self._thread.is_alive():
+        if self._thread.is_alive():  # pragma: no branch - not if it could not serve
             self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join()
 

@@ -58,7 +58,7 @@ class WorkerProcess:
         return None
 
     def kill(self) -> None:
-        if self._process.returncode is None:  # otherwise its id may be another process's by now
+        if self._process.returncode is None:  # pragma: no branch - otherwise its id may be another process's by now
             self._kill_group()
 
     def close(self) -> int:
@@ -126,7 +126,7 @@ class WorkerPool:
         with self._state.lock:
             self._processes.add(process)
             if self._closing:  # close() came too early to know of it
-                process.kill()
+                process.kill()  # pragma: no cover - a race
         return process
 
     def _end(self, process: WorkerProcess) -> None:
@@ -138,8 +138,8 @@ class WorkerPool:
         """Execute one invocation, and tell whether the process can go on with others."""
         jobs = self._state.jobs
         execution = jobs.begin(invocation, f"c-emulator-{process.pid}", process.kill)
-        if execution is None:
-            return True
+        if execution is None:  # stopped meanwhile
+            return True  # pragma: no cover - a race
         outcome = process.execute(self._task(invocation))
         if self._closing:
             return False
