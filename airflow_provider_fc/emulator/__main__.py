@@ -22,20 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the emulator and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        emulator = FunctionComputeEmulator(
-            host=options.host,
-            port=options.port,
-            functions=options.functions,
-            scenario=options.scenario,
-            state_file=options.state,
-            access_key_id=options.access_key_id,
-            access_key_secret=options.access_key_secret,
-            region=options.region,
-            account_id=options.account_id,
-            retries=options.retries,
-            workers=options.workers,
-            on_request=log if options.log_requests else None,
-        )
+        emulator = FunctionComputeEmulator(**vars(options))
     except (OSError, ValueError, SyntaxError) as error:
         print(f"cannot start: {_explain(error, options)}", file=sys.stderr)
         return USAGE_ERROR
@@ -50,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """Read each option as the parameter of the emulator that it is named after."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_fc.emulator", description="A local Alibaba Cloud Function Compute."
     )
@@ -68,14 +56,20 @@ def _parser() -> argparse.ArgumentParser:
         help="every public `def f(event: bytes, context)` of the file, or the named ones; can be repeated",
     )
     add("--scenario", metavar="FILE.json", help="invocations, lives of functions, switches and faults to begin with")
-    add("--state", metavar="FILE", help="keep invocations in this file over restarts")
+    add("--state", dest="state_file", metavar="FILE", help="keep invocations in this file over restarts")
     add("--access-key-id", default=ACCESS_KEY_ID, help="the only valid one (default: %(default)s)")
     add("--access-key-secret", default=ACCESS_KEY_SECRET, help="its secret (default: %(default)s)")
     add("--region", default="cn-hangzhou", help="(default: %(default)s)")
     add("--account-id", default="123456789", help="(default: %(default)s)")
     add("--retries", type=_number(0), default=0, help="further attempts after a failed one (default: %(default)s)")
     add("--workers", type=_number(1), default=4, help="how many functions run at once (default: %(default)s)")
-    add("--log-requests", action="store_true", help="one line a request on stderr")
+    add(
+        "--log-requests",
+        dest="on_request",
+        action="store_const",
+        const=log,
+        help="one line a request on stderr",
+    )
     return parser
 
 

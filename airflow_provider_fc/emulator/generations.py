@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -80,13 +81,17 @@ class Generation:
     stop_status: int = 200
     empty_list: object = None
     last_token: object = ...
-    routes: Mapping[tuple[str, Operation], re.Pattern[str]] = field(init=False)
-    without_payloads: Rendering = field(init=False)
-    with_payloads: Rendering = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "without_payloads", rendering(self.fields))
-        object.__setattr__(self, "with_payloads", rendering({**self.fields, **self.payload_fields}))
+    @cached_property
+    def without_payloads(self) -> Rendering:
+        return rendering(self.fields)
+
+    @cached_property
+    def with_payloads(self) -> Rendering:
+        return rendering({**self.fields, **self.payload_fields})
+
+    @cached_property
+    def routes(self) -> Mapping[tuple[str, Operation], re.Pattern[str]]:
         function = f"/{self.version}{self.function_path}"
         one = rf"{function}/{self.collection}/(?P<id>[^/]+)"
         patterns: dict[tuple[str, Operation], str] = {
@@ -96,23 +101,8 @@ class Generation:
             ("POST", "Invoke"): f"{function}/invocations",
             ("GET", "Config"): f"{function}/async-invoke-config",
         }
-        object.__setattr__(self, "routes", {key: re.compile(pattern) for key, pattern in patterns.items()})
+        return {key: re.compile(pattern) for key, pattern in patterns.items()}
 
-
-_FC2_PATH = r"/services/(?P<service>[^/]+)/functions/(?P<function>[^/]+)"
-_FC2_CODES = {
-    "SignatureWrong": "SignatureNotMatch",
-    "InvocationNotFound": "StatefulAsyncInvocationNotFound",
-    "InvocationAlreadyExists": "StatefulAsyncInvocationAlreadyExists",
-    "InvocationAlreadyCompleted": "StatefulAsyncInvocationAlreadyCompleted",
-}
-_FC2_ACTIONS: Mapping[Operation, str] = {
-    "List": "ListStatefulAsyncInvocations",
-    "Get": "GetStatefulAsyncInvocation",
-    "Stop": "StopStatefulAsyncInvocation",
-    "Invoke": "InvokeFunction",
-    "Config": "GetFunctionAsyncInvokeConfig",
-}
 
 FC_2016 = Generation(
     version="2016-08-15",
@@ -126,23 +116,29 @@ FC_2016 = Generation(
     fields=_FC2_FIELDS,
     payload_fields={"invocationPayload": "payload"},
     error_keys=("ErrorCode", "ErrorMessage"),
-    codes=_FC2_CODES,
-    actions=_FC2_ACTIONS,
+    codes={
+        "SignatureWrong": "SignatureNotMatch",
+        "InvocationNotFound": "StatefulAsyncInvocationNotFound",
+        "InvocationAlreadyExists": "StatefulAsyncInvocationAlreadyExists",
+        "InvocationAlreadyCompleted": "StatefulAsyncInvocationAlreadyCompleted",
+    },
+    actions={
+        "List": "ListStatefulAsyncInvocations",
+        "Get": "GetStatefulAsyncInvocation",
+        "Stop": "StopStatefulAsyncInvocation",
+        "Invoke": "InvokeFunction",
+        "Config": "GetFunctionAsyncInvokeConfig",
+    },
 )
-FC_2021 = Generation(
+# All else as before: it is FC 2.0, too.
+FC_2021 = replace(
+    FC_2016,
     version="2021-04-06",
-    function_path=_FC2_PATH,
-    collection="stateful-async-invocations",
-    envelope="invocations",
-    prefix_parameter="invocationIdPrefix",
-    id_header="x-fc-stateful-async-invocation-id",
+    function_path=r"/services/(?P<service>[^/]+)/functions/(?P<function>[^/]+)",
+    qualifier_in_path=False,
     enable_header="x-fc-stateful-async-invocation-enable",
-    default_limit=50,
     fields=_FC2_FIELDS | _LATER_FIELDS,
     payload_fields={"invocationPayload": "payload", "returnPayload": "return_payload"},
-    error_keys=("ErrorCode", "ErrorMessage"),
-    codes=_FC2_CODES,
-    actions=_FC2_ACTIONS,
 )
 FC_2023 = Generation(
     version="2023-03-30",
