@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import os
 import shlex
 import signal
 import sys
@@ -85,6 +86,8 @@ def _number(lowest: int, highest: int = sys.maxsize) -> Callable[[str], int]:
 def _explain(error: Exception, options: argparse.Namespace) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {error.filename} in {os.getcwd()}; name files relative to where you are"
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return f"{options.host}:{options.port} is in use; choose another --port"
     return str(error)

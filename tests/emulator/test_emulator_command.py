@@ -212,6 +212,8 @@ def test_a_wrong_option_is_a_usage_error(capsys, argument):
         (["--scenario", "{}"], '{"switches": {"list_lag": 1e308}}', "<= 1000000000.0"),
         (["--scenario", "{}"], '{"functions": {"f": {"timeline": [[1e308, "Running"]]}}}', "<= 1000000000.0"),
         (["--state", "{}"], "no database" * 100, "{} cannot be the state file"),
+        (["--functions", "{}.py"], "", "there is no {}.py in "),
+        (["--scenario", "{}.json"], "", "there is no {}.json in "),
         (["--state", "{}.missing/state.db"], "", "{}.missing/state.db cannot be the state file: unable to open"),
         (["--state", "{0.parent}"], "", "{0.parent} cannot be the state file: unable to open"),
     ],
