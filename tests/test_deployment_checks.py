@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import sqlite3
+import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
-from batches import KINDS, Plan
-from local_airflow import Failure
+from batches import KINDS, Plan, judge
+from local_airflow import REPOSITORY, Airflow, Failure, Program, Run, environment
 from triggerer_loops import CpuWaits, warnings
 
 NOW = 1_795_797_525.873751
@@ -79,3 +86,112 @@ def test_there_are_sensors_that_end_in_each_state() -> None:
 def test_too_few_invocations_for_the_sensors_are_refused(invocations: int, batches: int) -> None:
     with pytest.raises(Failure, match="need"):
         Plan(invocations, batches)
+
+
+# --- how sensors have ended -------------------------------------------------------------------------------------------
+
+RUN = Run("e2e_deployment", "manual__1")
+PLAN = Plan(2 * len(KINDS), len(KINDS))
+
+
+def ended(folder: Path, batch: int, state: str, error: str = "", by_status: dict[str, int] | None = None) -> Airflow:
+    """An Airflow in which every sensor has ended right, but this one so."""
+    airflow = object.__new__(Airflow)
+    airflow.home = airflow.logs = folder
+    with closing(sqlite3.connect(folder / "airflow.db")) as database, database:
+        database.execute("create table task_instance (run_id, task_id, map_index, state)")
+        database.execute("create table xcom (run_id, task_id, map_index, key, value)")
+        for each in range(PLAN.batches):
+            kind = PLAN.kind(each)
+            how, why = (state, error) if each == batch else (kind.state, kind.error)
+            counts = by_status if each == batch and by_status else PLAN.by_status(each)
+            log = folder / f"tasks/dag_id=e2e_deployment/run_id=manual__1/task_id=wait/map_index={each}/attempt=1.log"
+            log.parent.mkdir(parents=True)
+            log.write_text(f"it waited\n{why}\n")
+            database.execute("insert into task_instance values (?, 'wait', ?, ?)", ("manual__1", each, how))
+            value = json.dumps({"by_status": counts})
+            database.execute("insert into xcom values (?, 'wait', ?, 'return_value', ?)", ("manual__1", each, value))
+    return airflow
+
+
+@pytest.mark.parametrize("batch", range(len(KINDS)))
+def test_a_sensor_that_has_ended_right_is_not_wrong(tmp_path: Path, batch: int) -> None:
+    kind = PLAN.kind(batch)
+
+    kinds, wrong = judge(ended(tmp_path, batch, kind.state, kind.error), RUN, PLAN)
+
+    assert wrong == {}
+    assert kinds == {kind.name: {kind.outcome: 1} for kind in KINDS}
+
+
+@pytest.mark.parametrize("batch", range(len(KINDS)))
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [
+        ("success", ""),
+        ("skipped", ""),
+        ("failed", "InvocationsFailedError"),
+        ("failed", "AirflowSensorTimeout"),
+        ("failed", "InvocationsFailedError after AirflowSensorTimeout"),
+        ("failed", "KeyError"),
+        ("deferred", ""),
+    ],
+)
+def test_every_other_end_of_a_sensor_is_wrong(tmp_path: Path, batch: int, state: str, error: str) -> None:
+    kind = PLAN.kind(batch)
+    is_right = (state, error) == (kind.state, kind.error)
+
+    _, wrong = judge(ended(tmp_path, batch, state, error), RUN, PLAN)
+
+    assert list(wrong) == ([] if is_right else [batch])
+
+
+def test_a_success_with_wrong_counts_is_wrong(tmp_path: Path) -> None:
+    _, wrong = judge(ended(tmp_path, 0, "success", by_status={"Succeeded": 1}), RUN, PLAN)
+
+    assert list(wrong) == [0]
+
+
+# --- programs that are killed, and those whose holder is --------------------------------------------------------------
+
+FAMILY = ["sh", "-c", "sleep 1000 & setsid sleep 1000 & sleep 1000"]
+
+
+def family(program: Program) -> list[psutil.Process]:
+    """The four processes of FAMILY, once they are there."""
+    while len(found := program.processes()) < 4:
+        program.check()
+        time.sleep(0.01)
+    return found
+
+
+def test_a_killed_program_leaves_nobody_behind(tmp_path: Path) -> None:
+    with Program("family", FAMILY, log=tmp_path / "log", env=environment()) as program:
+        found = family(program)
+
+        killed = program.kill()
+
+        assert sorted(killed) == sorted(process.pid for process in found)
+        assert [process for process in found if process.is_running()] == []
+        with pytest.raises(Failure, match="family has ended"):
+            program.check()
+
+
+def test_a_program_ends_when_its_holder_is_killed(tmp_path: Path) -> None:
+    source = (
+        "import sys, time; from pathlib import Path; from local_airflow import Program, environment\n"
+        f"program = Program('family', {FAMILY!r}, log=Path(sys.argv[1]), env=environment())\n"
+        "while len(found := program.processes()) < 4: time.sleep(0.01)\n"
+        "print(*(process.pid for process in found), flush=True)\n"
+        "time.sleep(1000)\n"
+    )
+    command = [sys.executable, "-c", source, str(tmp_path / "log")]
+    with subprocess.Popen(command, cwd=REPOSITORY / "scripts", stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        found = [psutil.Process(int(pid)) for pid in holder.stdout.readline().split()]
+        holder.send_signal(signal.SIGKILL)
+
+    _, alive = psutil.wait_procs(found, timeout=60)
+
+    assert len(found) == 4
+    assert alive == []
