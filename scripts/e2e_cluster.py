@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +75,7 @@ class Fanout:
         late = self._outage()
         self._progress.until(lambda: ended(self.cluster, early) and ended(self.cluster, late), "the end of both runs")
         self._executions += self.emulator.executions()
-        self._conclude(early)
+        self._conclude(early, late)
 
     def _submit(self, numbers: range, sensors: list[dict[str, Any]]) -> Run:
         invocations = self.plan.mapped(numbers, self._notes)
@@ -90,18 +91,25 @@ class Fanout:
             self._kill(self.cluster.triggers, TRIGGERERS, "triggers"),
         ]
         self.report.facts["killed"] = [{**entry, "deferred sensors": waiting} for entry in killed]
-        for entry in killed:
-            self.cluster.start(entry["program"])
+        names = [entry["program"] for entry in killed]
+        for name in names:
+            self.cluster.start(name)
+        self.report.check(f"{' and '.join(names)} were killed at work, {waiting} sensors deferred", waiting > 0)
 
-    def _kill(self, held: Any, names: tuple[str, ...], what: str) -> dict[str, Any]:
+    def _kill(self, held: Callable[[], dict[str, int]], names: tuple[str, ...], what: str) -> dict[str, Any]:
         """Kill the busiest of some programs, once it has something to lose."""
-        self._progress.until(lambda: any(held().values()), f"a program that holds {what}")
-        holding = held()
-        name = max(names, key=lambda name: holding.get(name, 0))
+        holding: dict[str, int] = {}
+
+        def at_work() -> bool:
+            holding.update(dict.fromkeys(names, 0) | held())
+            return any(holding.values())
+
+        self._progress.until(at_work, f"a program that holds {what}")
+        name = max(names, key=holding.__getitem__)
         pids = self.cluster.kill(name)
-        self.say(f"killed {name}, which had {holding.get(name, 0)} {what}: processes {pids}")
+        self.say(f"killed {name}, which had {holding[name]} {what}: processes {pids}")
         when = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "second": round(self.report.clock.seconds(), 1)}
-        return {"program": name, "signal": "SIGKILL", "pids": pids, "held": f"{holding.get(name, 0)} {what}", **when}
+        return {"program": name, "signal": "SIGKILL", "pids": pids, "held": f"{holding[name]} {what}", **when}
 
     def _wait_for_the_last(self, run: Run) -> None:
         """Wait until all early invocations have been executed, and the sensors do nothing but wait."""
@@ -137,23 +145,24 @@ class Fanout:
         away = round(time.monotonic() - began, 1)
         self.say(f"Function Compute is back after {away} s")
         self.report.facts["outage"] = {"seconds": away, "port": self.emulator.port, "invoke tasks": tried}
+        self.report.check(f"Function Compute was away for {away} s, while {tried.total()} tasks submit", away >= OUTAGE)
         return late
 
-    def _conclude(self, early: Run) -> None:
+    def _conclude(self, early: Run, late: Run) -> None:
         report, wanted = self.report, self.plan.invocations
         found = states(self.cluster)
         executed = Counter(execution["invocation_id"] for execution in self._executions)
         noted = Counter(map(int, self._notes.read_text(encoding="utf-8").split()))
-        report.facts["states"] = found
+        report.facts["states"] = {"first run": states(self.cluster, early), "second run": states(self.cluster, late)}
         report.facts["counts"] = {
             "executions": executed.total(),
             "executed ids": len(executed),
-            "tries of invoke": _tries(self.cluster, "invoke"),
-            "tries of wait": _tries(self.cluster, "wait"),
+            "tries of invoke": self._tries("invoke"),
+            "tries of wait": self._tries("wait"),
         }
         report.check(
             f"the emulator has executed {executed.total()} of {wanted}, {len(executed)} ids",
-            (executed.total() == len(executed) == wanted),
+            executed.total() == len(executed) == wanted,
         )
         report.check("the function has noted each number once", noted == Counter(range(wanted)))
         report.check(f"all {wanted} tasks that invoke are green", found["invoke"] == {"success": wanted})
@@ -161,11 +170,12 @@ class Fanout:
         check_sensors(report, self.cluster, early, self.plan)
         check_triggerers(report, [log for name in TRIGGERERS for log in self.cluster.logs_of(name)], self._waits)
 
-
-def _tries(cluster: Cluster, task: str) -> dict[str, int]:
-    """How many instances of a task have needed how many tries."""
-    query = "select try_number, count(*) from task_instance where task_id = ? group by 1 order by 1"
-    return {str(tries): count for tries, count in cluster.rows(query, task)}
+    def _tries(self, task: str) -> dict[str, int]:
+        """How many mapped instances of a task have needed how many tries."""
+        query = (
+            "select try_number, count(*) from task_instance where task_id = ? and map_index >= 0 group by 1 order by 1"
+        )
+        return {str(tries): count for tries, count in self.cluster.rows(query, task)}
 
 
 def check(report: Report, plan: Plan) -> None:
