@@ -203,29 +203,31 @@ def wait(process: subprocess.Popen[bytes]) -> int | None:
 
 
 def read(tests: str, xml: Path, code: int | None, log: Path) -> Part:
-    """Read what pytest has reported."""
+    """Read what pytest has reported, and say what is wrong with it."""
     part = Part(tests)
-    where = log.relative_to(ROOT) if log.is_relative_to(ROOT) else log
-    if code is None:
-        part.problems.append(f"not ready after {LONGEST} s: {where}")
-    elif not xml.exists():
-        part.problems.append(f"pytest has ended with exit code {code} and without a report: {where}")
-    if part.problems:
-        return part
-    for test, outcome, text in outcomes(xml):
+    for test, outcome, text in outcomes(xml) if code is not None and xml.exists() else ():
         if outcome == "passed":
             part.passed += 1
         elif outcome == "skipped":
             part.skipped.append({"test": test, "reason": text})
         else:
             part.failed.append(test)
-    if part.failed:
-        part.problems.append(f"{len(part.failed)} failed: {where}")
-    elif code:
-        part.problems.append(f"pytest has ended with exit code {code}: {where}")
-    elif not part.passed:
-        part.problems.append(f"no test has passed: {where}")
+    if what := fault(part, code, xml.exists()):
+        part.problems.append(f"{what}: {log.relative_to(ROOT) if log.is_relative_to(ROOT) else log}")
     return part
+
+
+def fault(part: Part, code: int | None, reported: bool) -> str:
+    """Say why the run itself cannot pass, whatever was left out in it; an empty text if it can."""
+    if code is None:
+        return f"not ready after {LONGEST} s"
+    if not reported:
+        return f"pytest has ended with exit code {code} and without a report"
+    if part.failed:
+        return f"{len(part.failed)} failed"
+    if code:
+        return f"pytest has ended with exit code {code}"
+    return "" if part.passed else "no test has passed"
 
 
 def outcomes(xml: Path) -> Iterator[tuple[str, str, str]]:
