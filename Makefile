@@ -24,7 +24,8 @@ VERSION ?=
 AIRFLOW_VENV = .venv-airflow-$(VERSION)$(patsubst python%,-py%,$(filter-out python3.11,$(notdir $(PYTHON))))
 EXTRAS = credentials,test,judges,lint
 EXTRAS_OTHERS = credentials,test
-EXTRAS_PINNED = $(EXTRAS),pictures
+EXTRAS_PINNED = $(EXTRAS),pictures,browser
+EXTRAS_BROWSER = $(EXTRAS_OTHERS),browser
 
 # Releases that came out after these Airflows: with the newest of them they do not start, imports warn, or dag.test() fails.
 BOUNDS_3_0 = 'pydantic<2.12' 'fastapi<0.118' 'cadwyn<6' 'pyjwt<2.11' 'starlette<0.48' 'svcs<26.2'
@@ -123,6 +124,14 @@ e2e-cluster: .venv-cluster/.cluster ## check a deployment: Celery on PostgreSQL 
 e2e-scale: $(VENV)/.test ## check that one triggerer of `airflow standalone` carries many waits (SENSORS=300)
 	$(VENV)/bin/python scripts/e2e_scale.py --sensors $(SENSORS)
 
+.PHONY: e2e-browser screenshots
+
+e2e-browser: $(VENV)/.browser .venv-airflow-2.11.2/.browser ## look at Airflow's web interface with a browser, which make system-packages installs
+	$(VENV)/bin/python scripts/e2e_browser.py .venv-airflow-2.11.2/bin/python
+
+screenshots: e2e-browser ## the same, and renew the pictures of it in docs/images/
+	$(VENV)/bin/python scripts/screenshots.py
+
 test-airflow: $(AIRFLOW_VENV)/.test ## run what touches Airflow on another version: VERSION=3.2.2 (PYTHON=python3.12)
 	$(AIRFLOW_VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile tests/airflow $(PYTEST_ARGS)
 	$(AIRFLOW_VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
@@ -195,7 +204,7 @@ release-check: build | $(OWN_UV) ## check what is in dist/, and install the whee
 	$(VENV)/bin/python scripts/release_check.py "$(if $(OWN_UV),$(abspath $(UV)),$(UV))" $(OTHER_AIRFLOWS) $(AIRFLOW)
 
 constraints: | $(or $(OWN_UV),$(if $(UV),,.venv-uv/bin/uv)) ## make constraints/ fit pyproject.toml and the bounds above (UPGRADE=1: renew all)
-	$(call compile,2.11.2,$(EXTRAS_OTHERS),)
+	$(call compile,2.11.2,$(EXTRAS_BROWSER),)
 	$(call compile,3.0.6,$(EXTRAS_OTHERS),$(BOUNDS_3_0))
 	$(call compile,3.1.8,$(EXTRAS_OTHERS),$(BOUNDS_3_1))
 	$(call compile,3.2.2,$(EXTRAS_OTHERS),$(BOUNDS_3_2))
@@ -226,6 +235,14 @@ $(VENV)/.test: $(VENV)/.demo
 
 $(VENV)/.pictures: $(VENV)/.test
 	$(call install,$(AIRFLOW),$(VENV)) --editable '.[pictures]'
+	touch $@
+
+$(VENV)/.browser: $(VENV)/.test
+	$(call install,$(AIRFLOW),$(VENV)) --editable '.[browser]'
+	touch $@
+
+.venv-airflow-2.11.2/.browser: .venv-airflow-2.11.2/.test
+	$(call install,2.11.2,.venv-airflow-2.11.2) --editable '.[browser]'
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.test

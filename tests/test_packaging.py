@@ -24,8 +24,9 @@ from airflow_provider_fc.provider_info import get_provider_info
 ROOT = Path(__file__).parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINNED = {
-    "airflow-3.3.2.txt": ("3.3.2", ["credentials", "test", "judges", "lint"]),
-    **{f"airflow-{version}.txt": (version, ["credentials", "test"]) for version in ("2.11.2", "3.2.2")},
+    "airflow-3.3.2.txt": ("3.3.2", ["credentials", "test", "judges", "lint", "browser"]),
+    "airflow-2.11.2.txt": ("2.11.2", ["credentials", "test", "browser"]),
+    "airflow-3.2.2.txt": ("3.2.2", ["credentials", "test"]),
     "cluster.txt": ("3.3.2", ["credentials", "test"]),
 }
 
