@@ -37,6 +37,13 @@ def test_ci_calls_targets_that_exist() -> None:
     assert [target for target in targets if f"\n{target}:" not in makefile] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_picture_that_a_page_shows_is_there_and_small(page: Path) -> None:
+    shown = [page.parent / name for name in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text("utf-8"))]
+
+    assert [str(picture) for picture in shown if not picture.is_file() or picture.stat().st_size > 60_000] == []
+
+
 def test_every_page_stands_in_the_navigation_of_the_site() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8")
 
