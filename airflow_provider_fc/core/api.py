@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.errors import ParameterError
@@ -17,8 +18,7 @@ from airflow_provider_fc.core.limits import MAX_FUNCTION_NAME_LENGTH, MAX_QUALIF
 from airflow_provider_fc.core.signing import Signature
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
+class Api(msgspec.Struct, frozen=True):
     """How one API version spells what all of them can do.
 
     :param qualifier_in_path: ``service.qualifier`` in the path; otherwise a ``qualifier`` query parameter.
@@ -140,8 +140,7 @@ DEFAULT_VERSIONS = {True: "2016-08-15", False: "2023-03-30"}
 """The version used with and without a service name."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionRef:
+class FunctionRef(msgspec.Struct, frozen=True):
     """Which function, in whose terms: a service name means FC 2.0, none means FC 3.0."""
 
     api: Api

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from airflow_provider_fc.core.api_errors import error_from
 from airflow_provider_fc.core.errors import (
@@ -36,8 +38,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send the request exactly as it is; resume with the :class:`HttpResponse`.
 
     :param timeout: seconds the whole exchange may take, or ``None`` for the settings' own limits.
@@ -47,13 +48,11 @@ class Send:
     timeout: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sleep:
+class Sleep(msgspec.Struct, frozen=True):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class GetCredentials:
+class GetCredentials(msgspec.Struct, frozen=True):
     """Resume with one snapshot of :class:`Credentials`.
 
     :param rejected: a snapshot the server has refused; the answer must not be that one if another can be had.
@@ -102,8 +101,7 @@ async def drive_async(flow: Flow[T], obey: Callable[[Step], Awaitable[object]]) 
             return result
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """What a conversation needs from outside.
 
     :param now: the current aware time.

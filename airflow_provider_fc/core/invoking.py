@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
+
+import msgspec
 
 from airflow_provider_fc.core.errors import (
     AlreadyExistsError,
@@ -24,8 +25,7 @@ from airflow_provider_fc.core.parameters import new_invocation_id
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskKey:
+class TaskKey(msgspec.Struct, frozen=True):
     """Which task of which run, and the how manieth life of it.
 
     :param generation: the first try since the task was last cleared; a clear makes a new one, a retry does not.
@@ -57,8 +57,7 @@ class TaskKey:
         return prefix + ending
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """An invocation that is this task's.
 
     :param found: what it was when it turned out to have been started before, if it could be read.

@@ -7,9 +7,11 @@ Sources: pages "ListStatefulAsyncInvocations", "GetStatefulAsyncInvocation", "St
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 from uuid import uuid4
+
+import msgspec
+from msgspec.structs import replace
 
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.api import FunctionRef
@@ -45,8 +47,7 @@ class Operation(Protocol[T_co]):
         """Read the answer of a call that succeeded (any 2xx)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """One page of a listing.
 
     :param next_token: ``None`` on the last page (servers leave the token out, or send an empty one).
@@ -58,8 +59,7 @@ class Page:
     server_time: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ListInvocations:
+class ListInvocations(msgspec.Struct, frozen=True):
     """Which invocations of a function to list, and one page of them as a call.
 
     :param prefix: ids must start with it.
@@ -176,8 +176,7 @@ FILTERS: dict[str, tuple[str, Callable[[str, object], Any]]] = {
 """The hooks' parameters: the field of :class:`ListInvocations` that each becomes, and how it is checked."""
 
 
-@dataclass(frozen=True, slots=True)
-class GetInvocation:
+class GetInvocation(msgspec.Struct, frozen=True):
     """Read the record of one invocation."""
 
     function: FunctionRef
@@ -201,8 +200,7 @@ class GetInvocation:
         return invocation
 
 
-@dataclass(frozen=True, slots=True)
-class StopInvocation:
+class StopInvocation(msgspec.Struct, frozen=True):
     """End one invocation that is queued or running."""
 
     function: FunctionRef
@@ -224,8 +222,7 @@ class StopInvocation:
         """Read nothing: nothing is documented in the answer; 200, 204 and ``{}`` all occur."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """FC has taken an invocation.
 
     :param request_id: equals the ``request_id`` of the invocation itself (fc-java-sdk's live test).
@@ -235,8 +232,7 @@ class Accepted:
     request_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Invoke:
+class Invoke(msgspec.Struct, frozen=True):
     """Start one invocation asynchronously.
 
     :param invocation_id: without one FC makes one up, and a repeated call would run the function twice.

@@ -5,13 +5,13 @@ Each parameter and field of its two tables is a row here, under the name the doc
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
 from harness import World
+from msgspec.structs import replace
 
 from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from harness import World
+from msgspec.structs import replace
 
 from airflow_provider_fc.core.api import APIS
 from airflow_provider_fc.core.connection_test import check, explain, probe

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from harness import START, World
+from msgspec import structs
 
 from airflow_provider_fc.core.batch_listing import SPACING_PER_PAGE
 from airflow_provider_fc.core.errors import AccessDeniedError, ApiError, CertificateError, TransportError
@@ -365,7 +366,7 @@ def test_the_verdict_comes_soon_after_the_end_whatever_single_requests_took(
 ) -> None:
     world.seconds_per_request = 0.1
     world.add_many(how_many, timeline=[[0, "Running"], [100, "Succeeded"]], statuses=None)
-    context = replace(world.context, settings=replace(world.settings, max_attempts=4))
+    context = structs.replace(world.context, settings=replace(world.settings, max_attempts=4))
     troubles: list[datetime] = [START]
 
     def answer(request: HttpRequest) -> HttpResponse | None:
