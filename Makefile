@@ -174,7 +174,7 @@ benchmark-reliability: $(VENV)/.test ## five minutes of faults and throttling on
 	$(VENV)/bin/python benchmarks/reliability.py
 
 benchmark: $(VENV)/.test ## what listing, waiting, importing and the emulator cost, each beside its peer (ten minutes)
-	missed=0; for part in listing scale emulator; do $(VENV)/bin/python benchmarks/$$part.py || missed=1; done; exit $$missed
+	$(VENV)/bin/python benchmarks/everything.py
 
 benchmark-pictures: $(VENV)/.pictures ## draw docs/images/ from what `make benchmark` has measured
 	$(VENV)/bin/python benchmarks/pictures.py

@@ -18,7 +18,7 @@ from typing import Any
 
 from emulator import Row as Figure
 from listing import MEGABYTE, certificates, server
-from side_by_side import HEADING, ROUNDS, Row, compare, contender, save
+from side_by_side import HEADING, ROUNDS, Row, compare, contender, entry, save
 
 HERE = Path(__file__).parent
 VERDICT_SIZE = 100_000
@@ -34,7 +34,7 @@ def does(program: str, *arguments: object) -> list[str]:
 # A verdict beside the listings it rests on
 
 
-def measure_verdict(listings: int, rounds: int) -> tuple[bool, dict[str, Any]]:
+def measure_verdict(listings: int, rounds: int) -> dict[str, Any]:
     with server("--pages", str(VERDICT_SIZE // 100)) as port:
         origin = f"http://127.0.0.1:{port}"
         row = Row(
@@ -51,13 +51,14 @@ def measure_verdict(listings: int, rounds: int) -> tuple[bool, dict[str, Any]]:
     print(
         f"  its memory at most: {memory / MEGABYTE:.1f} MB, {memory / VERDICT_SIZE:.0f} bytes an invocation", flush=True
     )
-    return result.met, {**result.to_dict(), "memory": memory}
+    table = [result.entry(), entry("  its memory at most", memory / MEGABYTE, "MB")]
+    return {**result.to_dict(), "memory": memory, "table": table}
 
 
 # The requests of a whole wait
 
 
-def measure_requests(size: int, polls: int) -> tuple[bool, dict[str, Any]]:
+def measure_requests(size: int, polls: int) -> dict[str, Any]:
     from waits import whole_wait
 
     found = whole_wait(size, polls, POLL_INTERVAL)
@@ -66,10 +67,11 @@ def measure_requests(size: int, polls: int) -> tuple[bool, dict[str, Any]]:
     print(f"requests of a wait for {size:,}, {found['polls']} polls: {ours} ({kinds}), listing all each time {naive:,}")
     figure = Figure("  share of listing everything at each poll", "%", [100 * ours / naive], 2)
     print(figure.line(), flush=True)
-    return figure.met, {**found, "share": ours / naive}
+    figure_of_all = {**figure.entry(), "what": f"requests of a wait for {size:,}, share of listing all at each poll"}
+    return {**found, "share": ours / naive, "table": [figure_of_all]}
 
 
-def requests_of_an_hour() -> tuple[bool, dict[str, Any]]:
+def requests_of_an_hour() -> dict[str, Any]:
     """Count the requests of an hour of waiting, a poll a minute, for batches of several sizes; for the picture."""
     from waits import whole_wait
 
@@ -77,13 +79,13 @@ def requests_of_an_hour() -> tuple[bool, dict[str, Any]]:
     print("requests of an hour with a poll a minute, and of listing everything instead:")
     for one in found:
         print(f"  {one['size']:>8,} invocations {sum(one['requests'].values()):>8,} {one['naive']:>8,}", flush=True)
-    return True, {"hours": found}
+    return {"hours": found, "table": []}
 
 
 # Deferred sensors on one triggerer
 
 
-def measure_sensors(kind: str, count: int, batch_size: int, polls: int) -> tuple[bool, dict[str, Any]]:
+def measure_sensors(kind: str, count: int, batch_size: int, polls: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         ca, certificate = certificates(Path(folder))
         with server("--certificate", str(certificate)) as port:
@@ -104,10 +106,10 @@ def measure_sensors(kind: str, count: int, batch_size: int, polls: int) -> tuple
     ]
     for figure in figures:
         print(figure.line(), flush=True)
-    return all(figure.met for figure in figures), {**found, "kind": kind, "batch_size": batch_size}
+    return {**found, "kind": kind, "batch_size": batch_size, "table": [figure.entry() for figure in figures]}
 
 
-def rows(rounds: int) -> dict[str, Callable[[], tuple[bool, dict[str, Any]]]]:
+def rows(rounds: int) -> dict[str, Callable[[], dict[str, Any]]]:
     return {
         "verdict": partial(measure_verdict, 1, rounds),
         "verdict-confirmed": partial(measure_verdict, 2, rounds),
@@ -128,12 +130,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, default=HERE.parent / ".benchmarks" / "scale.json")
     options = parser.parse_args(arguments)
     table = rows(options.rounds)
-    met, results = True, {}
-    for name in options.row or table:
-        good, results[name] = table[name]()
-        met = met and good
-    save(options.json, **results)
-    return 0 if met else 1
+    if unknown := [name for name in options.row if name not in table]:
+        parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(table)}")
+    results = {name: table[name]() for name in options.row or table}
+    entries = [line for result in results.values() for line in result.pop("table")]
+    save(options.json, table=entries, **results)
+    return 0 if all(line["met"] for line in entries) else 1
 
 
 if __name__ == "__main__":

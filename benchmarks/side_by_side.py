@@ -75,6 +75,10 @@ class Result:
             f"{self.row.target:7.2f}  {'yes' if self.met else 'NO'}"
         )
 
+    def entry(self) -> dict[str, Any]:
+        """Give its line in the table of all rows."""
+        return entry(self.row.what, self.ratio, "times", self.row.target)
+
     def to_dict(self) -> dict[str, Any]:
         return {
             **asdict(self.row),
@@ -83,6 +87,12 @@ class Result:
             "ours_runs": self.ours,
             "peer_runs": self.peer,
         }
+
+
+def entry(what: str, value: float, unit: str, target: float | None = None, *, at_least: bool = False) -> dict[str, Any]:
+    """Give a line of the table of all rows, which ``everything.py`` prints."""
+    met = target is None or (value >= target if at_least else value <= target)
+    return {"what": what, "value": value, "unit": unit, "target": target, "met": met}
 
 
 HEADING = f"{'CPU, milliseconds a round':52} {'ours':>9} {'peer':>9} {'ratio':>7} {'rounds':>16} {'target':>7}  met"
