@@ -106,7 +106,7 @@ def exclusively(clock: Clock) -> Iterator[IO[str]]:
     with (FOLDER / "lock").open("w") as lock:
         if not _locked(lock):
             clock.say("an earlier demo is still running or being stopped; waiting for its end")
-            give_up = time.monotonic() + 40
+            give_up = time.monotonic() + 120
             while not _locked(lock):
                 if time.monotonic() > give_up:
                     raise Failure(f"another demo holds {FOLDER / 'lock'}")

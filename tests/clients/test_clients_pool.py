@@ -64,7 +64,7 @@ class Gate:
     def __call__(self, *args: Any, **kwargs: Any) -> ssl.SSLContext:
         self.threads.append(threading.get_ident())
         self.entered.set()
-        assert self.open.wait(5)
+        assert self.open.wait(60)
         return self._create(*args, **kwargs)
 
 
@@ -109,7 +109,7 @@ def test_a_pool_never_outlives_its_loop(server, settings):
 
 
 def test_loops_that_run_at_the_same_time_have_pools_of_their_own(server, settings):
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=60)
     statuses: list[int] = []
 
     async def scenario() -> None:
@@ -122,7 +122,7 @@ def test_loops_that_run_at_the_same_time_have_pools_of_their_own(server, setting
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
     assert statuses == [200] * 4
     assert server.accepted == 2
@@ -319,7 +319,7 @@ def test_a_pool_opens_at_most_32_connections_and_the_rest_wait_for_one(serve, au
     release = threading.Event()
 
     def together(connection: Any) -> None:
-        assert release.wait(5)
+        assert release.wait(60)
         answer()(connection)
 
     server = serve(then=together)

@@ -169,7 +169,7 @@ class WireServer:
         """How many connections no side has ended."""
         return sum(not connection.closed for connection in self._open)
 
-    def wait_for(self, condition: Callable[[], bool], seconds: float = 5) -> None:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = 60) -> None:
         """Wait until something that the server can see has come about."""
         with self._changed:
             assert self._changed.wait_for(condition, seconds)
@@ -181,7 +181,7 @@ class WireServer:
         for connection in self._open:
             connection.interrupt()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
         self._listener.close()
 

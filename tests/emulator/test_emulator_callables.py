@@ -47,11 +47,11 @@ def _without(mapping, name):
 def wait_for(condition) -> None:
     """Wait for something outside the emulator's knowledge."""
     never = threading.Event()
-    for _ in range(1000):
+    for _ in range(6000):
         if condition():
             return
         never.wait(0.01)
-    raise AssertionError("waited ten seconds in vain")
+    raise AssertionError("waited a minute in vain")
 
 
 def alive(pid: int) -> bool:

@@ -49,7 +49,7 @@ def running(*arguments: str):
 
 def ended(process) -> tuple[int, str]:
     """Exit code and stderr; nothing else may have come to stdout."""
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=120)
     assert output == ""
     return process.returncode, errors
 
@@ -100,7 +100,7 @@ def test_it_executes_the_functions_of_a_file(talk):
 
 
 def until(read, condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if condition(value := read()):
             return value
@@ -115,7 +115,7 @@ def test_its_end_is_that_of_the_worker_processes_and_of_what_they_have_started(t
         talk(process)("POST", "/2023-03-30/functions/spin/invocations", body=body, headers=ASYNC)
         until(file.exists, bool)
         process.send_signal(number)
-        assert process.wait(20) == code
+        assert process.wait(120) == code
 
     until(lambda: [alive(pid) for pid in json.loads(file.read_text())], lambda seen: not any(seen))
 

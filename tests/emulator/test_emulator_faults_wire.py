@@ -136,7 +136,7 @@ class TestRaw:
     def exchange(remote, method, path):
         """One exchange on a connection that the test looks at afterwards."""
         request = remote.signed(remote.request(method, path, {}))
-        connection = http.client.HTTPConnection(urlsplit(request.origin).netloc, timeout=10)
+        connection = http.client.HTTPConnection(urlsplit(request.origin).netloc, timeout=60)
         connection.request(method, request.target, headers=dict(request.headers))
         return connection, connection.getresponse()
 
@@ -163,20 +163,20 @@ class TestMeanwhile:
     def test_a_slow_exchange_holds_up_neither_others_nor_the_end(self, emulator, remote, arrived, method, path):
         slow = threading.Thread(target=remote, args=[method, path])
         slow.start()
-        assert arrived.wait(10)
+        assert arrived.wait(60)
         begin = time.monotonic()
 
         assert len(remote("GET", LIST).ids) == 5
         emulator.close()
         slow.join()
 
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 60  # the exchange itself takes an hour
 
     def test_a_client_that_does_not_wait_harms_nobody(self, emulator, remote, arrived, caplog):
         connection = http.client.HTTPConnection(urlsplit(emulator.endpoint).netloc)
         request = remote.signed(remote.request("GET", f"{LIST}/job-1", {}))
         connection.request("GET", request.target, headers=dict(request.headers))
-        assert arrived.wait(10)
+        assert arrived.wait(60)
         connection.close()
 
         assert remote("GET", LIST).status == 200

@@ -102,7 +102,7 @@ def test_a_callable_that_was_running_is_executed_again(tmp_path):
     with FunctionComputeEmulator(**options) as emulator:
         id = emulator.state.submit("", "wait_for_file", payload=json.dumps({"file": str(gate)}).encode())
         queued = emulator.state.submit("", "echo", payload=b"later")
-        assert emulator.state.wait_for(lambda: emulator.state.status("wait_for_file", id) == "Running", 30)
+        assert emulator.state.wait_for(lambda: emulator.state.status("wait_for_file", id) == "Running", 120)
 
     gate.touch()
     with FunctionComputeEmulator(**options) as emulator:
