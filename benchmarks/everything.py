@@ -5,6 +5,7 @@ Each part prints as it goes and writes its runs to ``.benchmarks/``; the table g
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -12,18 +13,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+from side_by_side import ROUNDS
+
 HERE = Path(__file__).parent
 FOLDER = HERE.parent / ".benchmarks"
 PARTS = ("listing", "scale", "emulator")
 
 
-def measure(part: str) -> tuple[float, list[dict[str, Any]]]:
+def measure(part: str, rounds: int) -> tuple[float, list[dict[str, Any]]]:
     """Run one part; the seconds it took, and its lines."""
     report = FOLDER / f"{part}.json"
     report.unlink(missing_ok=True)  # that of an earlier run must not pass for this one's
     began = time.monotonic()
     # Which rows have missed their targets is in the report; without one the part itself has failed.
-    code = subprocess.run([sys.executable, HERE / f"{part}.py", "--json", report], check=False).returncode
+    command = [sys.executable, str(HERE / f"{part}.py"), "--json", str(report), "--rounds", str(rounds)]
+    code = subprocess.run(command, check=False).returncode
     seconds = time.monotonic() - began
     if not report.exists():
         raise SystemExit(f"{part}.py has ended with {code} before it had measured all of its rows")
@@ -36,7 +40,11 @@ def shown(line: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parts = {part: measure(part) for part in PARTS}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each row (default: %(default)s)")
+    options = parser.parse_args()
+    FOLDER.mkdir(exist_ok=True)
+    parts = {part: measure(part, options.rounds) for part in PARTS}
     lines = [line for _, table in parts.values() for line in table]
     took = {part: round(seconds) for part, (seconds, _) in parts.items()}
     print(f"\n{'all rows':70}{'':12} {'':12}{'target':>10}  met")
