@@ -95,6 +95,7 @@ def measure_sensors(kind: str, count: int, batch_size: int, polls: int) -> dict[
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith('{"triggers"')))
     what = f"{count:,} {'sensors' if kind == 'sensor' else 'triggers that only sleep'}"
+    what += ", a page each" * (batch_size == 100)
     targets = kind == "sensor"
     figures = [
         Figure(f"{what}: lag of the loop, p99", "ms", [1000 * found["steady_late_p99"]], 50 if targets else None),
