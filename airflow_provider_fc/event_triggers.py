@@ -40,8 +40,8 @@ from airflow_provider_fc.triggers import load_execution
 
 try:
     from airflow.triggers.base import BaseEventTrigger
-except ImportError as _error:  # pragma: no cover - Airflow 2
-    raise ImportError("asset watchers and their event triggers need Airflow 3") from _error
+except ImportError:  # pragma: no cover - Airflow 2
+    raise ImportError("asset watchers and their event triggers need Airflow 3") from None
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHo
 
 from airflow_provider_fc import connection_form
 from airflow_provider_fc._compat import ASKS_ON_THE_LOOP, amask_secret, ask_airflow, mask_secret, silence_scheme_warning
-from airflow_provider_fc.core import connection_test, defaults
+from airflow_provider_fc.core import connection_test, connection_text, defaults
 from airflow_provider_fc.core.errors import (
     ConnectionNotFoundError,
     FunctionComputeError,
@@ -85,15 +85,16 @@ def _extra(conn_id: str, text: str | None) -> dict[str, Any]:
     # Not extra_dejson: in a trigger it would call the supervisor synchronously, on the event loop.
     try:
         return msgspec.json.decode(text, type=dict[str, Any]) if text else {}
-    except msgspec.DecodeError:
-        raise SettingsError(conn_id, ["extra is not a JSON object"]) from None
+    except msgspec.DecodeError as error:
+        raise SettingsError(conn_id, [f"extra {connection_text.not_an_object(error)}"]) from None
 
 
 def _no_such_connection(conn_id: str) -> ConnectionNotFoundError:
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
     problem = f"names no connection; add it with `airflow connections add {conn_id}` or the variable {variable}"
-    if os.environ.get(variable):  # Airflow has logged why it cannot be read, and found nothing elsewhere
-        problem = f"names {variable}, which is set but cannot be read as a connection; correct its JSON or URI"
+    if value := os.environ.get(variable):  # Airflow does not say why it cannot be read, and found nothing elsewhere
+        wrong = connection_text.problem_of(value)
+        problem = f"names {variable}, which is set but cannot be read as a connection: {wrong}"
     return ConnectionNotFoundError(conn_id, [f"fc_conn_id {problem}"])
 
 
@@ -161,8 +162,8 @@ class FunctionComputeHook(_ConnectionHook):
         conn_id = self._conn_id()
         try:
             conn = self.get_connection(conn_id)
-        except AirflowNotFoundException as error:
-            raise _no_such_connection(conn_id) from error
+        except AirflowNotFoundException:
+            raise _no_such_connection(conn_id) from None
         return settings_from(conn, self.region_id)
 
     @cached_property
@@ -417,8 +418,8 @@ async def _read_connection(conn_id: str) -> Connection:
         if ASKS_ON_THE_LOOP:
             return await BaseHook.aget_connection(conn_id)
         return await ask_airflow(BaseHook.get_connection, conn_id)
-    except AirflowNotFoundException as error:
-        raise _no_such_connection(conn_id) from error
+    except AirflowNotFoundException:
+        raise _no_such_connection(conn_id) from None
 
 
 class _Rereads:

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_provider_fc._compat import poll_until_done
 from airflow_provider_fc.base import FunctionComputeTask, check_literals
 from airflow_provider_fc.core import defaults
 
@@ -152,15 +153,15 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
                 return self._executing().first_poll_or_defer(context)
         self.silent_fail = False  # the wait itself tolerates what silent_fail tolerates; what gets out of it is meant
         try:
-            summary: dict[str, Any] = super().execute(context)
+            summary: dict[str, Any] = poll_until_done(self, context)
         except AirflowSkipException as skip:
             self.log.warning("Skipping: %s", skip.__cause__ or skip)  # Airflow itself does not log why
             raise
-        except AirflowTaskTimeout as error:
+        except AirflowTaskTimeout:
             if self.reschedule:
                 raise  # there execution_timeout bounds one poll, not the wait
             with self._outcome_policy():
-                raise AirflowSensorTimeout(f"execution_timeout has passed; {self._executing().last_known}") from error
+                raise AirflowSensorTimeout(f"execution_timeout has passed; {self._executing().last_known}") from None
         return summary
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -189,7 +190,7 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
                 self.console_url = None
                 return super(BaseSensorOperator, self).resume_execution(next_method, next_kwargs, context)
             except AirflowException as error:
-                raise self._executing().no_event(error, (next_kwargs or {}).get("error")) from error
+                raise self._executing().no_event(error, (next_kwargs or {}).get("error")) from None
 
     def what(self) -> str:
         """Name what is waited for, in words for messages."""

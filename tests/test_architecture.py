@@ -162,3 +162,25 @@ def test_every_way_of_replacing_is_seen(line: str) -> None:
 )
 def test_what_belongs_to_others_may_be_replaced(line: str) -> None:
     assert not replaced_here(ast.parse(f"import sys\n{line}"))
+
+
+OTHERS_ERRORS = {
+    "aiohttp.ClientConnectionError",  # goes back to aiohttp
+    "AirflowSkipException",  # Airflow shows no traceback of it, and our log line names the cause
+}
+
+
+def chained(module: Path) -> Iterator[str]:
+    """Errors that are raised for another one and would show the tracebacks of both."""
+    for handler in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        for node in ast.walk(handler) if isinstance(handler, ast.ExceptHandler) else ():
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                alone = isinstance(node.cause, ast.Constant) and node.cause.value is None
+                if not alone and ast.unparse(node.exc.func) not in OTHERS_ERRORS:
+                    yield f"{module.name}:{node.lineno}"
+
+
+def test_an_error_says_why_by_itself_and_shows_one_traceback_only() -> None:
+    found = [place for module in MODULES if "emulator" not in module.parts for place in chained(module)]
+
+    assert found == []

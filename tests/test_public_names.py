@@ -24,11 +24,12 @@ def test_the_status_words_are_public() -> None:
     assert set(invocations.__all__) <= set(vars(invocations))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, home in airflow_provider_fc._HOMES.items() if home != "event_triggers"]
-)
+HOMES = {name: home for name, home in airflow_provider_fc._HOMES.items() if home != "event_triggers"}
+
+
+@pytest.mark.parametrize("name", HOMES)
 def test_importing_from_the_package_itself_says_where_a_name_lives(name: str) -> None:
-    home = f"airflow_provider_fc.{airflow_provider_fc._HOMES[name]}"
+    home = f"airflow_provider_fc.{HOMES[name]}"
 
     with pytest.raises(ImportError, match=f"from {home} import {name}"):
         importlib.import_module("airflow_provider_fc").__getattr__(name)
@@ -38,3 +39,7 @@ def test_importing_from_the_package_itself_says_where_a_name_lives(name: str) ->
 def test_a_name_that_is_nowhere_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = airflow_provider_fc.Nothing
+
+
+def test_of_each_error_the_package_itself_knows_where_it_lives() -> None:
+    assert {name for name, home in HOMES.items() if home == "exceptions"} == set(exceptions.__all__)

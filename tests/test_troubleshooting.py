@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,15 +61,16 @@ def message(node: ast.AST, names: dict[str, str]) -> str:
     return VALUE
 
 
-def raised(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def raised(tree: ast.Module, which: Collection[str] = WHERE_THE_TEXT_IS) -> Iterator[tuple[int, str]]:
     """Line and text of every error that is made in a module."""
     names = constants(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
         called = ast.unparse(node.func)
-        place = WHERE_THE_TEXT_IS.get(called.removeprefix("self.").removeprefix("errors."))
-        if place is None or place >= len(node.args):
+        called = called.removeprefix("self.").removeprefix("errors.")
+        place = WHERE_THE_TEXT_IS.get(called)
+        if place is None or called not in which or place >= len(node.args):
             continue
         argument = node.args[place]
         for each in argument.elts if isinstance(argument, ast.List) else [argument]:
@@ -92,6 +94,29 @@ MESSAGES = [
 @pytest.mark.parametrize("text", MESSAGES)
 def test_every_message_is_explained(text: str) -> None:
     assert any(explains(excerpt, text) for excerpt in EXCERPTS), f"docs/troubleshooting.md does not explain: {text}"
+
+
+FIX = re.compile(
+    r"\b(give|use|write|set|leave|check|correct|add|name|pass|put|copy|shorten|unset|decode|upgrade|define|exchange)\b"
+    r"|did you mean|is not one of|pip install|from … import",
+    re.IGNORECASE,
+)
+AUTHORS = ("ParameterError", "SettingsError", "ConnectionNotFoundError", "_problem", "_unusable", "problems.append")
+"""What is raised for a mistake of the author's, who can mend it."""
+
+
+def of_authors() -> Iterator[Any]:
+    for path in SOURCES:
+        for line, text in raised(ast.parse(path.read_text("utf-8")), AUTHORS):
+            if len(re.findall(r"[a-z]", text)) > LEAST:
+                yield pytest.param(text, id=f"{path.name}:{line}")
+
+
+@pytest.mark.parametrize("text", [*of_authors()])
+def test_every_message_about_a_mistake_of_the_author_s_says_how_to_mend_it(text: str) -> None:
+    ends_in_another = text.endswith((f"; {VALUE}", f": {VALUE}"))  # which has a test of its own
+
+    assert FIX.search(text) or ends_in_another
 
 
 @pytest.mark.parametrize(

@@ -86,8 +86,9 @@ def tls_context(settings: Settings) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
     except OSError as error:
         raise SettingsError(
-            settings.conn_id, [f"{source}: {path!r} cannot be read as a file of authorities: {error}"]
-        ) from error
+            settings.conn_id,
+            [f"{source}: {path!r} cannot be read as a file of authorities: {error}; name a PEM file of this host"],
+        ) from None
     if path is None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -194,7 +194,7 @@ class _Place:
         if origin is None:
             return {}
         if not origin:
-            raise self._unusable("extra.credentials_uri is not an http or https URL")
+            raise self._unusable("extra.credentials_uri is not an http or https URL; give the whole URL")
         proxy = proxy_for(settings, origin)
         if origin.startswith("http:"):
             self._check_plain(origin, proxy)
@@ -218,7 +218,9 @@ class _Place:
         """Tell what the library's error means; it tells a refusal from a fault by its text only."""
         kind = type(error).__name__
         if isinstance(error, OSError) and error.filename:
-            return self._unusable(f"{error.filename} cannot be read: {error.strerror}")
+            return self._unusable(
+                f"{error.filename} cannot be read: {error.strerror}; check its path and rights on this host"
+            )
         if kind == "RetryError" or isinstance(error, OSError):
             return self._unreachable(error)
         text, _, answer = str(error).partition("result:")
@@ -332,8 +334,13 @@ class _FirstFound:
                 return error
         told = [text for e in failures for text in (e.problems if isinstance(e, SettingsError) else [str(e)])]
         if any(error.transient for error in failures):
-            return TransportError(f"auth_type 'default' found no credentials; {'; '.join(told)}")
-        return SettingsError(self._settings.conn_id, ["auth_type 'default' found no credentials", *told])
+            return TransportError(f"auth_type 'default' found no credentials; {_GIVE_SOME}: {'; '.join(told)}")
+        return SettingsError(
+            self._settings.conn_id, [f"auth_type 'default' found no credentials; {_GIVE_SOME}:", *told]
+        )
+
+
+_GIVE_SOME = "give some in one of these places, or choose another auth_type"
 
 
 # --- profiles ---------------------------------------------------------------------------------------------------------

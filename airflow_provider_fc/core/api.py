@@ -274,5 +274,5 @@ def _qualifier(value: object) -> str | None:
     parameters.refuse_template("qualifier", value)
     text = str(value)  # a version may well be given as a number
     if isinstance(value, bool) or not _QUALIFIER.fullmatch(text):
-        raise ParameterError("qualifier", f"{value!r} is neither a version, an alias nor LATEST")
+        raise ParameterError("qualifier", f"{value!r} is neither a version, an alias nor LATEST; give one of them")
     return text

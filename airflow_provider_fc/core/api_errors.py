@@ -22,7 +22,7 @@ from airflow_provider_fc.core.errors import (
     UnavailableError,
 )
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse, http_date
-from airflow_provider_fc.core.limits import PAYLOAD_LIMITS, RECORD_RETENTION
+from airflow_provider_fc.core.limits import MAX_CLOCK_SKEW, PAYLOAD_LIMITS, RECORD_RETENTION
 from airflow_provider_fc.core.signing import redact_signed, signed_hash
 
 _THROTTLED = ("Throttling", "ResourceExhausted", "ResourceThrottled", "ServiceUnavailable", "ServerBusy")
@@ -48,18 +48,27 @@ _KINDS: tuple[tuple[Callable[[int, str], bool], type[ApiError]], ...] = (
     (lambda status, code: status == 409, AlreadyExistsError),
 )
 
+_WRONG_CLOCK = "the clock of this machine is wrong; set it"
 _TOO_LARGE = f"an asynchronous payload may have {PAYLOAD_LIMITS}; pass a reference to larger data"
 
 _HINTS = {
-    "InvalidAccessKeyI": "the AccessKey ID is unknown or disabled",
-    "Signature": "the AccessKey secret does not fit, or the endpoint belongs to another account or region",
-    "IncompleteSignature": "the AccessKey secret does not fit, or something on the way has changed the request",
-    "InvalidSecurityToken": "the STS token is wrong or has expired",
-    "SecurityTokenExpired": "the STS token has expired",
-    "MissingSecurityToken": "this AccessKey ID belongs to an STS token, which is missing",
-    "InvalidTimeStamp": "the clock of this machine is wrong",
-    "RequestTimeTooSkewed": "the clock of this machine is wrong",
-    "AccessDenied": "the identity lacks the RAM permission for this operation",
+    "InvalidAccessKeyI": "the AccessKey ID is unknown or disabled; correct login (AccessKey ID)",
+    "Signature": (
+        "the AccessKey secret does not fit, or the endpoint belongs to another account or region; check password "
+        "(AccessKey secret), account_id, region_id and host"
+    ),
+    "IncompleteSignature": (
+        "the AccessKey secret does not fit, or something on the way has changed the request; check password (AccessKey "
+        "secret) and proxy"
+    ),
+    "InvalidSecurityToken": "the STS token is wrong or has expired; renew login, password and security_token",
+    "SecurityTokenExpired": "the STS token has expired; renew login, password and security_token",
+    "MissingSecurityToken": "this AccessKey ID belongs to an STS token, which is missing; give security_token",
+    "InvalidTimeStamp": _WRONG_CLOCK,
+    "RequestTimeTooSkewed": _WRONG_CLOCK,
+    "AccessDenied": (
+        "the identity lacks the RAM permission for this operation; add it to the policy of the user or role"
+    ),
     "InvalidVersion": (
         "this endpoint does not know the API version: fc.{region}.aliyuncs.com is FC 2.0's; leave the connection's "
         "host empty for FC 3.0, or give service_name for FC 2.0"
@@ -69,8 +78,11 @@ _HINTS = {
 }
 
 _MISSING_HINTS: dict[codes.Missing, str] = {
-    "function": "check function_name, the connection's region, and that service_name is given for FC 2.0 only",
-    "service": "check service_name and the connection's region",
+    "function": (
+        "check function_name, the connection's region, and service_name: it is given for a function of FC 2.0, and "
+        "left out for one of FC 3.0"
+    ),
+    "service": "check service_name and the connection's region; leave service_name out for a function of FC 3.0",
     "qualifier": "check qualifier: the function has no such version or alias",
     "configuration": "the function's asynchronous invocations have not been configured",
     "invocation": (
@@ -115,6 +127,8 @@ def error_from(
     same_text = signed is not None and signed in (body.message or "")
     hints = [_advice(kind, response.status, code, same_text=same_text)]
     if kind is AccessDeniedError:
+        if _is_far_off(server, now) and not _names_its_cause(code):
+            hints = [_WRONG_CLOCK]
         hints.append(_clocks(server, now))
     if signed and not same_text:
         hints.append(f"SHA-256 of what was signed: {signed}")
@@ -140,7 +154,7 @@ def error_from(
 def _advice(kind: type[ApiError], status: int, code: str, *, same_text: bool) -> str:
     """Say what to do about it, where we know."""
     if same_text:
-        return "the AccessKey secret does not fit: the server has signed the very same text"
+        return "the AccessKey secret does not fit: the server has signed the very same text; correct password"
     if 300 <= status < 400:
         return "redirects are not followed, since they would take the signature elsewhere; check the endpoint"
     if status == 413 and not code:
@@ -166,6 +180,15 @@ def _body(body: bytes) -> _ErrorBody:
             for name, keys in _SPELLINGS.items()
         }
     )
+
+
+def _names_its_cause(code: str) -> bool:
+    """Tell whether a refusal says what is refused; AccessDenied stands for a wrong time as well as for permissions."""
+    return code.startswith(_REFUSED) and not code.startswith(("AccessDenied", "Forbidden"))
+
+
+def _is_far_off(server: datetime | None, now: datetime) -> bool:
+    return server is not None and abs(server - now) > MAX_CLOCK_SKEW
 
 
 def _clocks(server: datetime | None, now: datetime) -> str:

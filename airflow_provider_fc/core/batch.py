@@ -81,7 +81,8 @@ class Batch:
         expected = batch.expected_count
         if batch.ids and expected is not None and expected > len(batch.ids):
             raise ParameterError(
-                "expected_count", f"is {expected}, but invocation_ids has only {len(batch.ids)} different ids"
+                "expected_count",
+                f"is {expected}, but invocation_ids has only {len(batch.ids)} different ids; leave it out beside them",
             )
         return batch
 
@@ -256,19 +257,31 @@ def unfinished(batch: Batch, summary: Summary, *, complete: bool = True) -> str 
     if not summary.total and (expected or batch.on_empty == "wait"):
         return f"nothing found yet{f', {expected} expected' if expected else ''}{_where_else(batch)}"
     if summary.total < expected:
-        return f"{summary}, {expected} expected"
+        return f"{summary}, {expected} expected{_what_may_be_missing(batch)}"
     return None
 
 
+def _what_may_be_missing(batch: Batch) -> str:
+    if batch.ids:
+        return ""  # those that are not found are named
+    return " (if no more were submitted, correct expected_count; else see whether all ids begin with the prefix)"
+
+
 def _where_else(batch: Batch) -> str:
-    """Name what was asked for, since a wrong one of these finds nothing instead of failing."""
+    """Name what was asked for, by the parameters that may be wrong."""
     if batch.visible_within is not None:
         return ""  # submitted by this very task
-    function = batch.function
-    service = f"service_name {function.service_name!r}" if function.service_name else "no service_name, so FC 3.0"
+    which = f"invocation_id_prefix {batch.prefix!r}" if batch.prefix else "invocation_ids"
+    return f" (check {which}, {names_to_check(batch.function)})"
+
+
+def names_to_check(function: FunctionRef) -> str:
+    """Name what finds nothing where it is wrong, instead of failing."""
+    service = f"service_name {function.service_name!r}" if function.service_name else "service_name (none: FC 3.0)"
+    qualifier = f"qualifier {function.qualifier!r}" if function.qualifier else "qualifier (none)"
     return (
-        f" (right {'prefix' if batch.prefix else 'ids'}? {service}? qualifier {function.qualifier!r}? region? "
-        f"function in asynchronous task mode? see docs/waiting.md)"
+        f"function_name {function.function_name!r}, {service}, {qualifier}, region_id, and that the function is in "
+        "asynchronous task mode"
     )
 
 

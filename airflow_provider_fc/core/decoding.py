@@ -68,7 +68,7 @@ def _decode(body: bytes | str, decoder: msgspec.json.Decoder[T]) -> T | None:
     except msgspec.ValidationError:
         return None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise MalformedBodyError(f"the answer cannot be read: {error}") from error
+        raise MalformedBodyError(f"the answer cannot be read: {error}") from None
 
 
 def _object(body: bytes) -> dict[str, Any]:

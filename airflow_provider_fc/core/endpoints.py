@@ -50,7 +50,9 @@ def usual_origin(region_id: str | None, account_id: str | None, *, internal: boo
         return f"https://{account_id}.{region}{'-internal' if internal else ''}.fc.aliyuncs.com"
     if has_services:
         raise ParameterError(
-            "extra.account_id", "is missing: FC 2.0 (service_name given) is reached at an address that contains it"
+            "extra.account_id",
+            "is missing: FC 2.0 (service_name given) is reached at an address that contains it; give it, or leave "
+            "service_name out for a function of FC 3.0",
         )
     host = _WITHOUT_FCV3.get(region) or "fcv3.{region}.aliyuncs.com"
     return f"https://{host.format(region=region)}"

@@ -59,8 +59,10 @@ class SettingsError(FunctionComputeError):
     def __init__(self, conn_id: str, problems: Sequence[str]) -> None:
         self.conn_id = conn_id
         self.problems = tuple(problems)
+        head = f"Connection {conn_id!r} cannot be used for Function Compute:"
+        # The last line of a log is what is read first, so what is one problem is one line.
         lines = "".join(f"\n  - {problem}" for problem in self.problems)
-        super().__init__(f"Connection {conn_id!r} cannot be used for Function Compute:{lines}")
+        super().__init__(f"{head} {self.problems[0]}" if len(self.problems) == 1 else head + lines)
 
 
 class ConnectionNotFoundError(SettingsError):

@@ -230,7 +230,7 @@ class Pages:
         except ApiError as error:
             # Everything but the token stood in the first request too, and that one was accepted.
             if self.pages and error.status == 400 and type(error) is ApiError:
-                raise PagingError(f"page {self.pages + 1} of the listing was refused: {error}") from error
+                raise PagingError(f"page {self.pages + 1} of the listing was refused: {error}") from None
             raise
         self.pages += 1
         if page.next_token is None:

@@ -51,9 +51,11 @@ class TaskKey(msgspec.Struct, frozen=True):
             made = f"{'' if readable[0].isalpha() else '_'}{readable}"[:room] + ending
             return new_invocation_id("invocation_id", made)
         if len(prefix) > room:
-            raise ParameterError("invocation_id_prefix", f"{len(prefix)} characters are too many; {room} leave room")
+            raise ParameterError("invocation_id_prefix", f"{len(prefix)} characters are too many; give {room} at most")
         if not (prefix[0].isalpha() or prefix[0] == "_"):
-            raise ParameterError("invocation_id_prefix", f"{prefix!r} must begin with a letter or _")
+            raise ParameterError(
+                "invocation_id_prefix", f"{prefix!r} must begin with a letter or _; put a word before it"
+            )
         return prefix + ending
 
 
@@ -113,7 +115,7 @@ def start(
         if attempt < attempts:
             log.info("It has ended badly; attempt %d of %d follows", attempt + 1, attempts)
     if started is None:
-        raise ParameterError("retries", f"{attempts} attempts are none")
+        raise ParameterError("retries", f"{attempts} attempts are none; give 0 or more")
     return started
 
 

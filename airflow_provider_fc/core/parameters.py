@@ -150,7 +150,9 @@ def _refuse_strangers(name: str, items: Iterable[object], function_name: str) ->
         # FC 3.0 may name a function service$function; any other form of a name is no proof.
         is_name = re.fullmatch(r"[\w$-]+", other)
         if is_name and other.rpartition("$")[2] != function_name.rpartition("$")[2]:
-            raise ParameterError(name, f"holds an invocation of {other!r}, but function_name is {function_name!r}")
+            raise ParameterError(
+                name, f"holds an invocation of {other!r}, but function_name is {function_name!r}; correct one of them"
+            )
 
 
 def known_ids(name: str, value: object, *, on_missing: object) -> object:
@@ -187,7 +189,7 @@ def _items(name: str, value: object) -> Iterable[object]:
         return [value[index] for index in range(len(value))]
     if isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
         return value
-    raise ParameterError(name, f"{type(value).__name__} is neither text nor a list")
+    raise ParameterError(name, f"{type(value).__name__} is neither text nor a list; give one of them")
 
 
 def refuse_python_text(name: str, value: object) -> None:
@@ -225,7 +227,8 @@ def _legal(name: str, value: object) -> str:
     written = text(name, value)
     if len(written) > MAX_INVOCATION_ID_LENGTH:
         raise ParameterError(
-            name, f"{len(written)} characters are more than the {MAX_INVOCATION_ID_LENGTH} of an invocation id"
+            name,
+            f"{len(written)} characters are more than the {MAX_INVOCATION_ID_LENGTH} of an invocation id; shorten it",
         )
     return legal_invocation_id(written, name=name)
 
@@ -234,16 +237,12 @@ def whole_number(name: str, value: object, *, at_least: int, at_most: int | None
     """Read a whole number, given as such or as text; ``None`` when not given."""
     if not is_given(name, value):
         return None
+    range_ = f"{at_least} or more" if at_most is None else f"{at_least} to {at_most}"
     number = _whole(value)
     if number is None:
-        raise ParameterError(name, f"{value!r} is not a whole number")
+        raise ParameterError(name, f"{value!r} is not a whole number; give one, {range_}")
     if number < at_least or (at_most is not None and number > at_most):
-        raise ParameterError(
-            name,
-            f"{value!r} is out of range: {at_least} to {at_most}"
-            if at_most is not None
-            else f"{value!r} is below {at_least}",
-        )
+        raise ParameterError(name, f"{value!r} is out of range; give {range_}")
     return number
 
 
@@ -295,7 +294,7 @@ def _duration(name: str, value: object, shortest: float) -> float:
     except OverflowError:  # a whole number beyond all floats
         number = float("inf") if cast("int", value) > 0 else float("-inf")
     if number != number:
-        raise ParameterError(name, f"{value!r} is not a number of seconds, {shortest:g} or more")
+        raise ParameterError(name, f"{value!r} is not a number of seconds; give {shortest:g} or more, or a timedelta")
     if number < shortest:
         raise ParameterError(name, f"{value!r} is too short; give {shortest:g} seconds or more")
     if number > LONGEST:
@@ -383,7 +382,7 @@ def epoch_ms(name: str, value: object) -> int | None:
                 name, f"{value} has no time zone; use pendulum.datetime(..., tz=...) or an ISO time with +00:00"
             )
         if value.timestamp() < 0:
-            raise ParameterError(name, f"{value} lies before 1970")
+            raise ParameterError(name, f"{value} lies before 1970; correct the year or the unit")
         return round(value.timestamp() * 1000)
     milliseconds = whole_number(name, value, at_least=0)
     if milliseconds and milliseconds < _SMALLEST_MS:

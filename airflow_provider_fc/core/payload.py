@@ -57,7 +57,9 @@ def _plain(value: object, place: str, depth: int) -> Any:
     Templates and other libraries hand over subclasses: Jinja's native text, pendulum's times, numpy's numbers.
     """
     if depth > _DEEPEST:
-        raise ParameterError("payload", f"is nested more than {_DEEPEST} levels deep, or contains itself")
+        raise ParameterError(
+            "payload", f"is nested more than {_DEEPEST} levels deep, or contains itself; give plain data"
+        )
     if isinstance(value, Enum):
         return _plain(value.value, place, depth + 1)
     value = _unwrapped(value, place)
@@ -77,7 +79,10 @@ def _object(value: Mapping[object, object], place: str, depth: int) -> dict[str,
     for key, item in value.items():
         name = _key(key, place)
         if name in result:  # {1: ..., "1": ...}: a reader of the JSON would see one of the two
-            raise _problem(_at(place, name), "stands there twice, because JSON makes text of every key")
+            raise _problem(
+                _at(place, name),
+                "stands there twice, because JSON makes text of every key; give one of them another name",
+            )
         result[name] = _plain(item, _at(place, name), depth)
     return result
 
@@ -113,7 +118,10 @@ def _text(value: Any, place: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _problem(place, "holds half a character (a lone surrogate), which UTF-8 has no bytes for") from None
+        raise _problem(
+            place,
+            "holds half a character (a lone surrogate), which UTF-8 has no bytes for; decode it rightly",
+        ) from None
     return text
 
 

@@ -141,9 +141,7 @@ class Settings:
 
 def _check_no_schema(schema: str | None) -> None:
     if (schema or "").strip():
-        raise ParameterError(
-            "schema", f"{schema!r} is not read; a scheme belongs into host, as in http://127.0.0.1:9000"
-        )
+        raise ParameterError("schema", f"{schema!r} is not read; write a scheme into host, as in http://127.0.0.1:9000")
 
 
 def _check_region_is_given(settings: Settings) -> None:
@@ -154,7 +152,9 @@ def _check_region_is_given(settings: Settings) -> None:
 
 def _check_account_is_given(settings: Settings) -> None:
     if settings.internal and not settings.account_id:
-        raise ParameterError("extra.account_id", "is missing; the -internal (VPC) endpoint needs it")
+        raise ParameterError(
+            "extra.account_id", "is missing; the -internal (VPC) endpoint needs it: give it, or set internal to false"
+        )
 
 
 def _check_region_of_host(settings: Settings) -> None:
@@ -254,7 +254,7 @@ class _Given:
         """Note what nobody reads, since its author believes in it, with the field that may be meant."""
         for key in self.unknown:
             near = get_close_matches(_plain(key), _NEAR, n=1, cutoff=0.5)
-            known = f"did you mean {_shown(_NEAR[near[0]])}?" if near else f"known are {', '.join(_OF_EXTRA)}"
+            known = f"did you mean {_shown(_NEAR[near[0]])}?" if near else f"use one of {', '.join(_OF_EXTRA)}"
             self.problems.append(f"extra.{key} is unknown; {known}")
 
     def read(self, parse: Callable[..., Any], *args: Any) -> Any:
@@ -296,7 +296,7 @@ class _Given:
     def _miss(self, kind: str, who: str) -> None:
         for name in AUTH_TYPES[kind].needs:
             if name not in self.texts:
-                self.problems.append(f"{_shown(name)} is missing; {who} needs it")
+                self.problems.append(f"{_shown(name)} is missing; {who} needs it: give it, or set another auth_type")
 
 
 _KEYS = ("login", "password")

@@ -41,7 +41,7 @@ class GetTaskMode:
         try:
             fields = msgspec.json.decode(response.body, type=dict[str, object])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise MalformedBodyError(f"the asynchronous invoke configuration cannot be read: {error}") from error
+            raise MalformedBodyError(f"the asynchronous invoke configuration cannot be read: {error}") from None
         value = fields.get(self.function.api.task_mode_key)
         if not (value is None or isinstance(value, bool)) or not fields.keys() & _ALWAYS_THERE:
             raise MalformedBodyError("the answer is no asynchronous invoke configuration")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_fc import _compat
+from airflow_provider_fc.core.batch import names_to_check
 from airflow_provider_fc.core.console import console_url
 from airflow_provider_fc.core.errors import FunctionComputeError
 from airflow_provider_fc.hooks import FunctionComputeHook
@@ -54,6 +55,12 @@ def push_link(task: FunctionTask, hook: FunctionComputeHook, context: Context) -
     ti: Any = context.get("ti")
     if url and ti is not None:
         _compat.push_link(ti, XCOM_KEY, url)
+
+
+def if_not_expected(task: FunctionTask, hook: FunctionComputeHook, prefix: object) -> str:
+    """Say what to check where nothing was found: a wrong name finds nothing instead of failing."""
+    which = f"invocation_id_prefix {prefix!r}, " if prefix else ""
+    return f"; if there should be some, check {which}{names_to_check(function_of_task(task, hook))}"
 
 
 def what_next(url: str | None) -> str:

@@ -143,10 +143,10 @@ class DeferredWait:
                 if permanent:
                     raise
                 if misses > self._policy.misses:
-                    raise ConnectionNotFoundError(self._trigger.fc_conn_id, [_NOT_IN_THE_TRIGGERER]) from error
+                    raise ConnectionNotFoundError(self._trigger.fc_conn_id, [_NOT_IN_THE_TRIGGERER]) from None
                 problem = _NOT_IN_THE_TRIGGERER if missing else type(error).__name__
                 if left <= 0:
                     what = f"connection {self._trigger.fc_conn_id!r} could not be read: {problem}"
-                    raise _TimeIsUp(what) from error
+                    raise _TimeIsUp(what) from None
                 log.warning("Could not read connection %r, trying again: %s", self._trigger.fc_conn_id, problem)
                 await asyncio.sleep(min(self._policy.retry, left))

@@ -107,7 +107,11 @@ def _rendered_nothing(task: FunctionComputeTask, name: str, value: object) -> bo
 def _refuse_lost(task: FunctionComputeTask, name: str, value: object, *, is_mapped: bool) -> None:
     if (task.written or {}).get(name) is not None or value is not None:
         became = "None" if value is None else repr(value)
-        raise ParameterError(name, f"has become {became}: the task or template that it comes from gave nothing")
+        raise ParameterError(
+            name,
+            f"has become {became}: the task or template that it comes from gave nothing; correct that, or leave {name} "
+            "out",
+        )
     if is_mapped and name not in _NONE_CHANGES_NOTHING:
         instead = f" or give {UNLIMITED!r}" if name == "max_failed" else ""
         raise ParameterError(

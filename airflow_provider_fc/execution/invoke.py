@@ -101,7 +101,8 @@ class InvokeExecution:
     def _refuse_what_needs_the_end(self) -> None:
         if self.task.include_return_payload and not self.task.wait_for_completion:
             raise ParameterError(
-                "include_return_payload", "needs wait_for_completion=True: only what has ended has returned something"
+                "include_return_payload",
+                "needs wait_for_completion=True: only what has ended has returned something; set it, or leave this out",
             )
 
     def complete(self, event: object) -> dict[str, Any]:
@@ -156,7 +157,7 @@ class InvokeExecution:
                 f"Invocation id {invocation_id} is in use, but this task has submitted nothing yet: another task, run "
                 f"or Airflow has it, and it is left alone. Set invocation_id_prefix, or an invocation_id of this "
                 f"task's own. {error}"
-            ) from error
+            ) from None
         if self._submitted != started.invocation_id:
             _push_id(context, started.invocation_id)
         self._submitted = started.invocation_id

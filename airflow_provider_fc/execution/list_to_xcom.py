@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_fc.core import parameters
 from airflow_provider_fc.core.bounded import Bounds, Rows, collect
 from airflow_provider_fc.core.operations import FILTERS
-from airflow_provider_fc.execution.common import hook_of, push_link
+from airflow_provider_fc.execution.common import hook_of, if_not_expected, push_link
 from airflow_provider_fc.execution.given import settle
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ def execute(task: FunctionComputeListInvocationsOperator, context: Context) -> l
         push_link(task, hook, context)
         settle(task)
         result = _collect(task, hook)
-    more = "; there are more" if result.truncated else ""
+        more = "; there are more" if result.truncated else ""
+        if not result.rows:
+            more = if_not_expected(task, hook, task.invocation_id_prefix)
     task.log.info("%d invocations were listed%s", len(result.rows), more)
     context["ti"].xcom_push(key="summary", value=result.summary())
     return result.rows

@@ -13,7 +13,7 @@ from airflow_provider_fc.core.outcome import Kind
 from airflow_provider_fc.core.stopping import wait_for_records
 from airflow_provider_fc.core.wait import Schedule, Wait
 from airflow_provider_fc.core.watch import watch
-from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link
+from airflow_provider_fc.execution.common import function_of_task, hook_of, if_not_expected, push_link
 from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import wait_here
 
@@ -35,7 +35,10 @@ def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> d
         # Checked before anything is stopped.
         poll_interval = parameters.interval("poll_interval", task.poll_interval, hook.policies.polling.shortest)
         timeout = parameters.seconds("timeout", task.timeout)
-        results = _stop(task, hook, _ids(task, hook))
+        ids = _ids(task, hook)
+        if not ids and task.invocation_id_prefix:
+            task.log.info("No unfinished invocations%s", if_not_expected(task, hook, task.invocation_id_prefix))
+        results = _stop(task, hook, ids)
         if unseen := results["not_found"]:
             task.log.info(
                 "%d are not known (yet), trying them again in %g s: records appear some time after a submission",
@@ -72,7 +75,8 @@ def _ids(task: FunctionComputeStopInvocationsOperator, hook: FunctionComputeHook
     if (task.invocation_ids is None) == (prefix is None):
         raise ParameterError(
             "invocation_ids",
-            "or invocation_id_prefix must be given, and not both, so that no more is stopped than meant",
+            "or invocation_id_prefix must be given, and not both, so that no more is stopped than meant; give one of "
+            "the two",
         )
     if prefix is None:
         return ids

@@ -32,7 +32,9 @@ NO_RETRY = (
 def end_retries(error: BaseException, retry_verdicts: object) -> None:
     """Keep Airflow from retrying a verdict, and say so in its text; leave any other error alone."""
     if isinstance(error, VERDICTS) and not isinstance(error, AirflowFailException) and not _wanted(retry_verdicts):
-        error.args = (f"{error}\n{NO_RETRY}",)
+        text = str(error)
+        # The last line of a log is what is read first: of an error of one line it is the one that says what is wrong.
+        error.args = (f"{text}\n{NO_RETRY}" if "\n" in text else f"{text}. {NO_RETRY}",)
         error.__class__ = _not_retried(cast("Any", type(error)))
 
 

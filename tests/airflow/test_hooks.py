@@ -631,5 +631,5 @@ def test_a_path_in_a_connection_s_uri_is_an_error_and_not_passed_over(
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_FC_DEFAULT", "alibaba-fc://id:secret@127.0.0.1:9000/http")
 
-    with pytest.raises(SettingsError, match="schema 'http' is not read; a scheme belongs into host"):
+    with pytest.raises(SettingsError, match="schema 'http' is not read; write a scheme into host"):
         call("get_invocation", "resize", "job-1")

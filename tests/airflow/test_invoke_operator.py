@@ -323,7 +323,7 @@ def test_a_derived_id_can_be_read() -> None:
         ({"invocation_id_prefix": "x" * 110}, "invocation_id_prefix: 110 characters are too many"),
         ({"invocation_id_prefix": ""}, "invocation_id_prefix: '' would match every"),
         ({"invocation_id_prefix": "a-", "invocation_id": "b"}, "invocation_id: is given beside invocation_id_prefix"),
-        ({"delay": 3601}, "delay: 3601 is out of range: 0 to 3600"),
+        ({"delay": 3601}, "delay: 3601 is out of range; give 0 to 3600"),
     ],
 )
 def test_an_id_that_cannot_be_submitted_is_explained(

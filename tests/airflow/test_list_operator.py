@@ -212,7 +212,7 @@ BAD_INPUT = {
     "fields": ({"fields": ["id"]}, "fields: 'id' is not one of invocation_id"),
     "no fields": ({"fields": []}, "fields: is empty"),
     "limit": ({"limit": "ten"}, "limit: 'ten' is not a whole number"),
-    "max_items": ({"max_items": 0}, "max_items: 0 is below 1"),
+    "max_items": ({"max_items": 0}, "max_items: 0 is out of range; give 1 or more"),
     "on_overflow": ({"on_overflow": "cut"}, "on_overflow: 'cut' is unknown; use one of fail, truncate"),
     "function": ({"function_name": "None"}, "function_name: is missing"),
     "service": ({"service_name": "a/b"}, "service_name: 'a/b' is not a legal name"),

@@ -459,7 +459,7 @@ BAD_INPUT = {
     "seconds": ({"started_after": 1_795_000_000}, "started_after: 1795000000 looks like seconds"),
     "live success": ({"success_statuses": ["Running"]}, "success_statuses: 'Running' is not one of Succeeded"),
     "on_empty": ({"on_empty": "maybe"}, "on_empty: 'maybe' is unknown; use one of wait, fail, succeed"),
-    "expected_count": ({"expected_count": "-1"}, "expected_count: '-1' is below 0"),
+    "expected_count": ({"expected_count": "-1"}, "expected_count: '-1' is out of range; give 0 or more"),
     "max_failed rendered to nothing": ({"max_failed": ""}, "max_failed: '' is what a template renders"),
     "max_failed rendered as None": ({"max_failed": "None"}, "max_failed: 'None' is what a template renders"),
     "bound rendered to nothing": ({"started_after": ""}, "started_after: '' is what a template renders"),

@@ -152,8 +152,8 @@ def test_a_status_that_nobody_knows_is_stopped_as_well(emulator: FunctionCompute
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"max_concurrency": 0}, "max_concurrency: 0 is out of range: 1 to 1000"),
-        ({"max_concurrency": 10**6}, "max_concurrency: 1000000 is out of range: 1 to 1000"),
+        ({"max_concurrency": 0}, "max_concurrency: 0 is out of range; give 1 to 1000"),
+        ({"max_concurrency": 10**6}, "max_concurrency: 1000000 is out of range; give 1 to 1000"),
         ({"max_concurrency": None}, "max_concurrency: is missing"),
         ({"timeout": "soon"}, "timeout: 'soon' is not a number of seconds"),
         ({"timeout": sys.maxsize}, "timeout: .* is too long"),

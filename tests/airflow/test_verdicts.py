@@ -125,7 +125,17 @@ def test_a_verdict_comes_out_of_a_pickle_as_ours(kind: type[exceptions.FunctionC
 
     assert isinstance(error, AirflowException)
     assert type(again) is kind
-    assert str(again) == str(error) == f"text\n{NO_RETRY}"
+    assert str(again) == str(error) == f"text. {NO_RETRY}"
+
+
+def test_the_last_line_of_an_error_of_one_line_says_what_is_wrong() -> None:
+    one_line = exceptions.ParameterError("limit", "'x' is not a whole number; give one, 0 or more")
+    several = exceptions.InvocationsFailedError("1 of 2 ended badly:\n  - job-1 Failed")
+    for error in (one_line, several):
+        end_retries(error, False)
+
+    assert str(one_line) == f"limit: 'x' is not a whole number; give one, 0 or more. {NO_RETRY}"
+    assert str(several) == f"1 of 2 ended badly:\n  - job-1 Failed\n{NO_RETRY}"
 
 
 # Why it failed

@@ -549,7 +549,7 @@ def test_a_mistake_in_the_settings_is_told_with_the_name_of_the_connection_that_
         raise SettingsError("", ["extra.role_arn is wrong"])
 
     for conn_id in ("one", "two"):
-        with pytest.raises(SettingsError, match=f"Connection '{conn_id}'.*\n.*role_arn is wrong"):
+        with pytest.raises(SettingsError, match=f"Connection '{conn_id}'.*: extra.role_arn is wrong"):
             provider_for(Settings(conn_id, ROLE), lambda settings: refuse).get(None)
 
 

@@ -731,7 +731,9 @@ def test_metadata_that_cannot_be_reached_does_not_end_the_search_but_may_be_ther
         return raise_when_asked
 
     monkeypatch.setattr("alibabacloud_credentials.provider.EcsRamRoleCredentialsProvider", unreachable)
-    with pytest.raises(TransportError, match=r"'default' found no credentials; environment: .*instance metadata"):
+    with pytest.raises(
+        TransportError, match=r"'default' found no credentials; give some .*: environment: .*instance metadata"
+    ):
         source_for(DEFAULT)()
 
     service = serve((200, {"Code": "Success", **fields()}))

@@ -215,15 +215,17 @@ def test_a_message_that_was_cut_in_the_middle_of_a_character_is_read() -> None:
 @pytest.mark.parametrize(
     ("status", "code", "hint"),
     [
-        (403, "InvalidAccessKeyID", "the AccessKey ID is unknown or disabled"),
-        (404, "InvalidAccessKeyId.NotFound", "the AccessKey ID is unknown or disabled"),
+        (403, "InvalidAccessKeyID", "the AccessKey ID is unknown or disabled; correct login"),
+        (404, "InvalidAccessKeyId.NotFound", "the AccessKey ID is unknown or disabled; correct login"),
         (403, "SignatureNotMatch", "the AccessKey secret does not fit"),
-        (400, "SignatureDoesNotMatch", "another account or region"),
-        (403, "InvalidSecurityToken", "the STS token is wrong or has expired"),
-        (400, "InvalidTimeStamp.Expired", "the clock of this machine is wrong"),
-        (403, "AccessDenied", "RAM permission"),
+        (400, "SignatureDoesNotMatch", "another account or region; check password"),
+        (403, "InvalidSecurityToken", "the STS token is wrong or has expired; renew login, password"),
+        (400, "InvalidTimeStamp.Expired", "the clock of this machine is wrong; set it"),
+        (403, "AccessDenied", "RAM permission for this operation; add it"),
         (404, "FunctionNotFound", "check function_name"),
+        (404, "FunctionNotFound", "service_name: it is given for a function of FC 2.0, and left out"),
         (404, "ServiceNotFound", "check service_name"),
+        (404, "ServiceNotFound", "leave service_name out for a function of FC 3.0"),
         (400, "EntityTooLarge", "128 KB"),
         (413, "RequestEntityTooLarge", "128 KB"),
         (413, None, "128 KB"),
@@ -265,6 +267,34 @@ def test_clocks_that_differ_are_named_when_access_is_denied(minutes: float, name
 
     assert ("the server's clock says" in text) is named
     assert ("this machine's 2026-11-22T08:30:00Z" in text) is named
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "AccessDenied.RequestTime", "Forbidden.RAM", "Other", None])
+@pytest.mark.parametrize("minutes", [16, -16, 60])
+def test_a_clock_that_is_far_off_explains_a_refusal_that_names_no_other_cause(code: str | None, minutes: int) -> None:
+    date = (START - timedelta(minutes=minutes)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+    text = str(refused(403, code, date=date))
+
+    assert "(the clock of this machine is wrong; set it; the server's clock says" in text
+    assert "RAM permission" not in text
+
+
+@pytest.mark.parametrize(
+    ("code", "minutes", "hint"),
+    [
+        ("AccessDenied", 14, "RAM permission"),
+        ("InvalidAccessKeyID", 60, "the AccessKey ID is unknown"),
+        ("SignatureNotMatch", 60, "the AccessKey secret does not fit"),
+    ],
+)
+def test_a_refusal_that_has_another_cause_keeps_it_beside_the_clocks(code: str, minutes: int, hint: str) -> None:
+    date = (START - timedelta(minutes=minutes)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+    text = str(refused(403, code, date=date))
+
+    assert hint in text
+    assert "the server's clock says" in text
 
 
 def test_the_server_s_clock_is_shown_in_utc() -> None:

@@ -127,7 +127,7 @@ def test_the_emulator_s_answers_are_understood(api_version: str | None, keys: tu
 OWN_SIDE = {
     "an extra is missing": (
         SettingsError("fc_default", ["auth_type 'ram_role_arn' needs an extra: pip install ..."]),
-        "Connection 'fc_default' cannot be used for Function Compute:\n  - auth_type 'ram_role_arn' needs an extra",
+        "Connection 'fc_default' cannot be used for Function Compute: auth_type 'ram_role_arn' needs an extra",
     ),
     "the role is refused": (api_error(AccessDeniedError, 403, "NoPermission"), "No credentials: "),
     "the key of the role is wrong": (

@@ -272,7 +272,7 @@ def test_a_row_of_another_function_s_invocation_is_refused(of: str | None, named
         assert parameters.invocation_ids("ids", rows, of=of) == ("job-1", "job-2", "job-3")
     else:
         text = problem(parameters.invocation_ids, rows, of=of)
-        assert text == f"holds an invocation of {named!r}, but function_name is {of!r}"
+        assert text == f"holds an invocation of {named!r}, but function_name is {of!r}; correct one of them"
 
 
 def test_a_thousand_ids_are_taken_and_one_more_is_not() -> None:
@@ -489,11 +489,11 @@ def test_what_is_no_whole_number_is_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "at_least", "at_most", "text"),
     [
-        (-1, 0, None, "-1 is below 0"),
-        ("0", 1, None, "'0' is below 1"),
-        (101, 1, 100, "101 is out of range: 1 to 100"),
-        (0, 1, 100, "0 is out of range: 1 to 100"),
-        (1, 0, 0, "1 is out of range: 0 to 0"),
+        (-1, 0, None, "-1 is out of range; give 0 or more"),
+        ("0", 1, None, "'0' is out of range; give 1 or more"),
+        (101, 1, 100, "101 is out of range; give 1 to 100"),
+        (0, 1, 100, "0 is out of range; give 1 to 100"),
+        (1, 0, 0, "1 is out of range; give 0 to 0"),
     ],
 )
 def test_a_number_out_of_range_is_refused_with_the_range(value: Any, at_least: int, at_most: Any, text: str) -> None:
@@ -524,8 +524,8 @@ def test_seconds_are_a_number_text_or_a_timedelta(value: Any, number: float) -> 
 
 @pytest.mark.parametrize("value", [True, None, "", "soon", float("nan"), [], "None", object, Int64(5, "m")], ids=str)
 def test_what_is_no_number_of_seconds_is_refused_with_the_shortest(value: Any) -> None:
-    assert "is not a number of seconds, 0 or more" in problem(parameters.seconds, value)
-    assert "is not a number of seconds, 1 or more" in problem(parameters.interval, value)
+    assert "is not a number of seconds; give 0 or more, or a timedelta" in problem(parameters.seconds, value)
+    assert "is not a number of seconds; give 1 or more, or a timedelta" in problem(parameters.interval, value)
 
 
 @pytest.mark.parametrize("value", [-1, "-0.1", -(10**400), "-inf", timedelta(seconds=-1), timedelta.min], ids=str)

@@ -271,7 +271,7 @@ def test_a_payload_that_contains_itself_is_refused() -> None:
     payload: list[Any] = []
     payload.append({"a": payload})
 
-    assert problem(payload) == "payload: is nested more than 100 levels deep, or contains itself"
+    assert problem(payload) == "payload: is nested more than 100 levels deep, or contains itself; give plain data"
 
 
 def test_a_payload_that_no_account_may_send_is_refused_before_it_is_sent() -> None:

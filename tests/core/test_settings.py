@@ -458,7 +458,8 @@ def test_an_identity_that_is_not_stated_uses_every_field_that_was_filled_in(name
 
 def test_a_field_that_is_missing_is_named_with_what_implies_that_it_is_needed() -> None:
     assert problems(**filled_in(["role_arn", "login"])) == (
-        "password (AccessKey secret) is missing; auth_type 'ram_role_arn' (because of extra.role_arn) needs it"
+        "password (AccessKey secret) is missing; auth_type 'ram_role_arn' (because of extra.role_arn) needs it: "
+        "give it, or set another auth_type"
     )
 
 
@@ -526,7 +527,7 @@ def test_our_own_fields_win_over_the_official_provider_s() -> None:
         ("Region_Id", "did you mean extra.region_id?"),
         ("accountid", "did you mean extra.account_id?"),
         ("access_key", "did you mean login (AccessKey ID)?"),
-        ("max_retries_of_all", "known are region_id, account_id, "),
+        ("max_retries_of_all", "use one of region_id, account_id, "),
         ("extra__http__verify", "is unknown; "),
     ],
 )
@@ -595,10 +596,10 @@ REGION_AND_AUTH = ("region_id", "auth_type")
         ({"read_timeout": -1}, "extra.read_timeout '-1' is too short"),
         ({"read_timeout": "nan"}, "extra.read_timeout 'nan' is not a number of seconds"),
         ({"read_timeout": "inf"}, "extra.read_timeout 'inf' is too long"),
-        ({"max_attempts": 0}, "extra.max_attempts '0' is below 1"),
+        ({"max_attempts": 0}, "extra.max_attempts '0' is out of range; give 1 or more"),
         ({"max_attempts": "2.5"}, "extra.max_attempts '2.5' is not a whole number"),
         ({"max_attempts": True}, "extra.max_attempts 'True' is not a whole number"),
-        ({"session_duration": 899}, "extra.session_duration '899' is below 900"),
+        ({"session_duration": 899}, "extra.session_duration '899' is out of range; give 900 or more"),
         ({"internal": True}, "extra.account_id is missing; the -internal (VPC) endpoint needs it"),
     ],
 )
@@ -633,7 +634,7 @@ def test_a_key_that_is_the_text_none_is_refused(name: str) -> None:
         ({"port": 9000, "host": " "}, "port 9000 is given without host"),
         ({"port": 9000, "host": "http://127.0.0.1:9001"}, "port 9000 is given, but host names port 9001"),
         ({"port": 9000, "host": "[::1]:9001"}, "port 9000 is given, but host names port 9001"),
-        ({"schema": "http", "host": "127.0.0.1:9000"}, "schema 'http' is not read; a scheme belongs into host"),
+        ({"schema": "http", "host": "127.0.0.1:9000"}, "schema 'http' is not read; write a scheme into host"),
         ({"schema": "cn-hangzhou"}, "schema 'cn-hangzhou' is not read"),
     ],
     ids=str,

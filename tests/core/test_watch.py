@@ -76,9 +76,15 @@ def test_nothing_found_waits(world: World) -> None:
 
 
 WHERE_ELSE = {
-    "prefix": ({}, "nothing found yet (right prefix? no service_name, so FC 3.0? qualifier None? region? "),
-    "count": ({"expected_count": 3}, "nothing found yet, 3 expected (right prefix? no service_name"),
-    "ids": ({"invocation_ids": ["job-1", "job-2"]}, "nothing found yet, 2 expected (right ids? no service_name"),
+    "prefix": (
+        {},
+        "nothing found yet (check invocation_id_prefix 'job-', function_name 'resize', service_name (none: ",
+    ),
+    "count": ({"expected_count": 3}, "nothing found yet, 3 expected (check invocation_id_prefix 'job-', function_name"),
+    "ids": (
+        {"invocation_ids": ["job-1", "job-2"]},
+        "nothing found yet, 2 expected (check invocation_ids, function_name",
+    ),
 }
 
 
@@ -90,7 +96,7 @@ def test_where_nothing_is_found_the_message_names_what_else_it_may_be(
     outcome = world.run(getattr(world.wait(**parameters), poll)(world.context))
 
     assert outcome.reason.startswith(text)
-    assert "function in asynchronous task mode? see docs/waiting.md)" in outcome.reason
+    assert "region_id, and that the function is in asynchronous task mode)" in outcome.reason
 
 
 def test_where_nothing_is_found_the_service_and_the_qualifier_are_named() -> None:
@@ -99,7 +105,7 @@ def test_where_nothing_is_found_the_service_and_the_qualifier_are_named() -> Non
     reason = unfinished(Batch(function, prefix="job-"), Summary({}))
 
     assert reason is not None
-    assert "service_name 'media'? qualifier 'prod'?" in reason
+    assert "service_name 'media', qualifier 'prod', region_id" in reason
 
 
 def test_an_invocation_of_our_own_that_is_not_visible_yet_is_no_reason_to_doubt_the_parameters(world: World) -> None:
@@ -529,7 +535,8 @@ def test_complete_listings_of_settled_but_incomplete_batches_are_kept_apart(worl
     assert outcome is not None
     assert outcome.reason == (
         "nothing new, the next complete listing comes at 08:00:25 UTC; "
-        "the last one: 1000 found (Succeeded 1000), 2000 expected"
+        "the last one: 1000 found (Succeeded 1000), 2000 expected "
+        "(if no more were submitted, correct expected_count; else see whether all ids begin with the prefix)"
     )
     assert requests == 2  # the first page and the filter; there were ten pages, so the next listing is due after 20 s
 
