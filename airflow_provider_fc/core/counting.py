@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
+from sys import intern
 
-from airflow_provider_fc.core.batch import Batch
+from airflow_provider_fc.core.batch import Batch, digest
 from airflow_provider_fc.core.errors import DeadlineExceeded, FunctionComputeError, NotFoundError
-from airflow_provider_fc.core.flow import Context, Flow, Pages, RecentIds, call
+from airflow_provider_fc.core.flow import Context, Flow, Pages, call
 from airflow_provider_fc.core.invocations import Invocation
 from airflow_provider_fc.core.limits import MAX_PAGE_SIZE
 from airflow_provider_fc.core.operations import GetInvocation, ListInvocations
@@ -36,7 +37,6 @@ _SHORTEST = 0.5
 """Seconds: in less than this no page is asked for."""
 
 _MOST_FAILURES = 3
-_RECENT = 200
 
 
 class Count:
@@ -46,9 +46,9 @@ class Count:
         self._batch = batch
         operation = ListInvocations(batch.function, prefix=batch.server_prefix, order="asc")
         self._pages = Pages(operation, context)
-        self._recent = RecentIds(_RECENT)
         self._to_ask = list(batch.ids) if len(batch.ids) <= _FEW else []
-        self._by_status: Counter[str] = Counter()
+        self._statuses: dict[bytes, str] = {}
+        """By digest of the id: what starts while pages are read moves to a later one, and shows up twice."""
         self.most = 2 * ceil(len(batch.ids) / MAX_PAGE_SIZE) + 1 if batch.ids else None
         """So many requests at most: others may share the prefix of given ids."""
         self.began_at = context.now()
@@ -61,7 +61,7 @@ class Count:
         """Whether nothing is left to be asked."""
         if self._batch.ids and len(self._batch.ids) <= _FEW:
             return not self._to_ask
-        return self._pages.done or (bool(self._batch.ids) and self._by_status.total() >= len(self._batch.ids))
+        return self._pages.done or (bool(self._batch.ids) and len(self._statuses) >= len(self._batch.ids))
 
     def step(self, context: Context) -> Flow[None]:
         """Send one request."""
@@ -72,7 +72,9 @@ class Count:
         finally:
             self.seconds += (context.now() - began).total_seconds()
         self.failures = 0
-        self._by_status.update(item.status for item in self._recent.pick_new(items) if self._batch.belongs(item))
+        self._statuses.update(
+            (digest(item.invocation_id), intern(item.status)) for item in items if self._batch.belongs(item)
+        )
 
     def _ask(self, context: Context) -> Flow[list[Invocation]]:
         if not self._to_ask:
@@ -87,7 +89,7 @@ class Count:
         return [item] if item else []
 
     def counts(self) -> Counts:
-        return self._batch.counts(self._by_status, complete=self.done)
+        return self._batch.counts(Counter(self._statuses.values()), complete=self.done)
 
 
 @dataclass(slots=True)

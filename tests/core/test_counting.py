@@ -60,6 +60,23 @@ def test_a_large_batch_says_every_five_minutes_how_far_it_is(world: World, caplo
     assert len(told) == 5
 
 
+@pytest.mark.parametrize("seconds_per_request", [0.1, 0.5, 1.0])
+def test_what_starts_while_it_is_counted_is_counted_once(
+    world: World, caplog: pytest.LogCaptureFixture, seconds_per_request: float
+) -> None:
+    world.seconds_per_request = seconds_per_request
+    for number in range(0, 2000, 10):  # each moves to the end of the listing when it starts
+        begin = 0.5 * number + 1
+        life = [[0, "Enqueued"], [begin, "Running"], [begin + 60, "Succeeded"]]
+        world.add_many(10, prefix=f"job-{number:04}-", statuses=None, timeline=life)
+
+    world.run(counting(world, expected_count=2000).run(world.context))
+
+    told = [line for line in lines(caplog) if "unfinished: " in line and "so far" not in line]
+    assert len(told) >= 2
+    assert [line for line in told if " of 2,000 ended" not in line] == []
+
+
 @pytest.mark.parametrize("seconds_per_request", [0.0, 0.1, 1.0, 5.0])
 @pytest.mark.parametrize("size", [300, 6_000])
 def test_counts_take_a_request_in_six_seconds_and_a_twentieth_of_the_time_at_most(
