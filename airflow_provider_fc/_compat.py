@@ -33,9 +33,7 @@ def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datet
     """Tell when the first try since the last clear of a rescheduled sensor began; ``None`` in that try itself."""
     ti = context["ti"]
     if hasattr(ti, "get_first_reschedule_date"):
-        # A text in dag.test() of Airflow 3.0 (TaskInstanceOperations.get_reschedule_start_date validates nothing).
-        found: datetime | str | None = ti.get_first_reschedule_date(context)
-        return datetime.fromisoformat(found) if isinstance(found, str) else found
+        return ti.get_first_reschedule_date(context)
     from airflow.sensors.base import _orig_start_date  # only Airflow 2.11 has it
 
     date = _orig_start_date(
@@ -156,14 +154,13 @@ def _xcom_classes() -> tuple[Any, Any]:
 
 
 def silence_scheme_warning(conn_types: Collection[str]) -> None:
-    """Keep Airflow 2 from warning of ``_`` in our types at every read (``Connection.get_uri``, which fills a cache)."""
+    """Keep Airflow 2 and 3.0 from warning of ``_`` in our types at every read (``Connection.get_uri``, for a cache)."""
 
     def wanted(record: logging.LogRecord) -> bool:
         ours = isinstance(record.args, tuple) and len(record.args) == 1 and record.args[0] in conn_types
         return not (ours and record.msg.startswith("Connection schemes"))
 
-    if AIRFLOW_2:
-        logging.getLogger("airflow.models.connection.Connection").addFilter(wanted)
+    logging.getLogger("airflow.models.connection.Connection").addFilter(wanted)
 
 
 def mask_secret(secret: str) -> None:

@@ -43,6 +43,9 @@ DIFFERENCES = {
     "asset watchers": Difference(BEFORE_3_0, "assets have no watchers", {"tests/airflow": 1, "tests/e2e": 1}),
     "asset state store": Difference(BEFORE_3_3[1:], "assets have no state store", {"tests/airflow": 1}),
     "task state store": Difference(BEFORE_3_3, "tasks have no state store", {}),
+    "rescheduled sensors in dag.test()": Difference(
+        ("3.0",), "Airflow's own base of sensors fails in `dag.test()` after the first reschedule", {"tests/airflow": 1}
+    ),
     "shared streams": Difference(BEFORE_3_3[1:], "event triggers do not share a stream", {"tests/airflow": 3}),
     "form of Airflow 2": Difference(SINCE_3_0, "the web interface has no forms of wtforms", {"tests/airflow": 2}),
     "connection form": Difference(

@@ -23,7 +23,7 @@ class TaskInstance:
     """As much of a task instance as our operators look at."""
 
     start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
-    first_reschedule_date: datetime | str | None = None
+    first_reschedule_date: datetime | None = None
     xcoms: dict[str, Any] = field(default_factory=dict)
     dag_id: str = "dag"
     task_id: str = "task"
@@ -32,7 +32,7 @@ class TaskInstance:
     max_tries: int = 0
     try_number: int = 1
 
-    def get_first_reschedule_date(self, context: object) -> datetime | str | None:
+    def get_first_reschedule_date(self, context: object) -> datetime | None:
         return self.first_reschedule_date
 
     def xcom_push(self, key: str, value: Any) -> None:

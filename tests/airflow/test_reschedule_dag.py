@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from versions import lacks
+from versions import lacks, needs
 
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 
@@ -29,6 +29,7 @@ with DAG("rescheduled", schedule=None, start_date=pendulum.datetime(2026, 1, 1, 
 def test_the_second_poll_asks_for_what_the_first_one_has_found(
     connection: Callable[..., str], dags_folder: Path
 ) -> None:
+    needs("rescheduled sensors in dag.test()")
     file = dags_folder / "rescheduled.py"
     file.write_text(DAG_FILE, encoding="utf-8")
     namespace: dict[str, Any] = {"__name__": "rescheduled", "__file__": str(file)}

@@ -13,7 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from running import MODES, Reads, context, ending, fire, run
 
-from airflow_provider_fc._compat import before_execution_timeout, first_reschedule_date
+from airflow_provider_fc._compat import before_execution_timeout
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     FunctionComputeError,
@@ -398,14 +398,6 @@ def test_a_rescheduled_poll_counts_when_it_is_time_to(
 
     assert counted == {200: 0, 302: 20, 380: 0}
     assert "Waiting: 0 of 2,000 ended, 2,000 unfinished: Running 2,000" in caplog.text
-
-
-@pytest.mark.parametrize("given", ["2026-11-27T16:34:48.174888Z", "2026-11-27T16:34:48.174888+00:00"])
-def test_a_first_reschedule_that_airflow_tells_as_text_is_a_date(given: str) -> None:
-    """As ``dag.test()`` of Airflow 3.0 tells it."""
-    told = first_reschedule_date(sensor("reschedule"), context(first_reschedule_date=given))
-
-    assert told == datetime(2026, 11, 27, 16, 34, 48, 174888, tzinfo=UTC)
 
 
 def operations(emulator: FunctionComputeEmulator) -> list[str]:
