@@ -140,6 +140,7 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         self.deferrable = deferrable
         self.tolerates_errors = self.silent_fail
         self._execution: SensorExecution | None = None
+        self._poke_raised = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         with self._retry_policy():
@@ -154,8 +155,12 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
         self.silent_fail = False  # the wait itself tolerates what silent_fail tolerates; what gets out of it is meant
         try:
             summary: dict[str, Any] = poll_until_done(self, context)
-        except AirflowSkipException as skip:
-            self.log.warning("Skipping: %s", skip.__cause__ or skip)  # Airflow itself does not log why
+        except (AirflowSensorTimeout, AirflowSkipException) as end:
+            if not self._poke_raised:  # Airflow's own: the timeout passed between a poll and its look at the clock
+                with self._outcome_policy():
+                    raise AirflowSensorTimeout(self._executing().timed_out) from None
+            if isinstance(end, AirflowSkipException):
+                self.log.warning("Skipping: %s", end.__cause__ or end)  # Airflow itself does not log why
             raise
         except AirflowTaskTimeout:
             if self.reschedule:
@@ -169,7 +174,10 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
 
         :raises FunctionComputeError: the batch ended badly, or a permanent error.
         """
-        return self._executing().poke(context)
+        self._poke_raised = True
+        polled = self._executing().poke(context)
+        self._poke_raised = False
+        return polled
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Turn the trigger's event into this task's result."""

@@ -113,6 +113,10 @@ class SensorExecution:
         return max(min(pause, left), 0.0)
 
     @property
+    def timed_out(self) -> str:
+        return f"Timed out waiting for {self.sensor.what()}: {self.last_known}"
+
+    @property
     def last_known(self) -> str:
         return f"last known: {self._wait.watch.known if self._wait else 'nothing'}"
 

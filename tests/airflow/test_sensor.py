@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -38,9 +39,13 @@ def emulator(connection: Callable[..., str], hasten: Callable[..., None]) -> Ite
         yield emulator
 
 
-def sensor(mode: str = "poke", **parameters: Any) -> FunctionComputeInvocationsSensor:
+def sensor(
+    mode: str = "poke",
+    cls: type[FunctionComputeInvocationsSensor] = FunctionComputeInvocationsSensor,
+    **parameters: Any,
+) -> FunctionComputeInvocationsSensor:
     which = {} if "invocation_ids" in parameters else {"invocation_id_prefix": "job-"}
-    return FunctionComputeInvocationsSensor(
+    return cls(
         task_id="wait",
         **{
             "function_name": "resize",
@@ -304,6 +309,28 @@ def test_a_poking_sensor_polls_no_sooner_than_the_server_asked_for(emulator: Fun
 
     assert ending(sensor("poke", timeout=0.5)) == "AirflowSensorTimeout"
     assert len(emulator.requests) == 2  # the first poll and the last
+
+
+class SlowSensor(FunctionComputeInvocationsSensor):
+    """Its task is held up between a poll and Airflow's look at the clock, until ``timeout`` has passed."""
+
+    def poke(self, context: Any) -> Any:
+        polled = super().poke(context)
+        time.sleep(self.timeout)
+        return polled
+
+
+@pytest.mark.parametrize(("policies", "end"), [({}, AirflowSensorTimeout), ({"soft_fail": True}, AirflowSkipException)])
+def test_a_timeout_that_airflow_notices_first_says_what_was_last_known(
+    emulator: FunctionComputeEmulator, policies: dict[str, bool], end: type[Exception]
+) -> None:
+    add(emulator, "Running")
+
+    with pytest.raises(end) as caught:
+        sensor("poke", SlowSensor, timeout=1.0, **policies).execute(context())
+
+    assert str(caught.value).startswith("Timed out waiting for invocations of resize (prefix 'job-'): last known: ")
+    assert "Running 1" in str(caught.value)
 
 
 @pytest.mark.parametrize("mode", ["poke", "deferred"])
