@@ -263,7 +263,7 @@ def _name(parameter: str, value: object, longest: int) -> str:
         raise ParameterError(
             parameter,
             f"{value!r} is not a legal name: letters, digits, _ and -, not starting with a digit or -, "
-            f"at most {longest} characters",
+            f"at most {longest} characters; of an ARN give the name alone",
         )
     return str.__str__(name)
 

@@ -384,6 +384,10 @@ def epoch_ms(name: str, value: object) -> int | None:
         if value.timestamp() < 0:
             raise ParameterError(name, f"{value} lies before 1970; correct the year or the unit")
         return round(value.timestamp() * 1000)
+    if _whole(value) is None and not isinstance(value, (str, float)):
+        raise ParameterError(
+            name, f"{value!r} is no moment; give a datetime with a zone, ISO 8601 text with one, or epoch milliseconds"
+        )
     milliseconds = whole_number(name, value, at_least=0)
     if milliseconds and milliseconds < _SMALLEST_MS:
         raise ParameterError(name, f"{value!r} looks like seconds; give epoch milliseconds (multiply by 1000)")

@@ -147,6 +147,11 @@ def test_a_moment_without_a_zone_is_refused(value: Any) -> None:
     assert "has no time zone" in problem(parameters.epoch_ms, value)
 
 
+@pytest.mark.parametrize("value", [timedelta(hours=1), date(2026, 11, 22), [MS], True])
+def test_what_is_no_moment_is_refused_with_what_is_one(value: Any) -> None:
+    assert "is no moment; give a datetime with a zone" in problem(parameters.epoch_ms, value)
+
+
 @pytest.mark.parametrize("value", [1, 1_795_336_200, "1795336200", 1_795_336_200.25, 99_999_999_999])
 def test_seconds_are_refused(value: Any) -> None:
     text = problem(parameters.epoch_ms, value)
