@@ -21,6 +21,8 @@ import msgspec
 from airflow_provider_fc.emulator.context import Context
 from airflow_provider_fc.emulator.functions import Target
 
+log = logging.getLogger(__name__)
+
 RETURN_LIMIT = 1024 * 1024
 
 
@@ -73,7 +75,8 @@ def execute(task: Task) -> Outcome:
     try:
         result = _load(task.target)(task.event, task.context)
         return Outcome(_as_bytes(result)[:RETURN_LIMIT])
-    except BaseException as error:  # noqa: BLE001 - whatever a function raises, SystemExit too, is its outcome
+    except BaseException as error:  # whatever a function raises, SystemExit too, is its outcome
+        log.exception("%s failed", task.target.name)
         return Outcome(error=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 

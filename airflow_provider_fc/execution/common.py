@@ -71,5 +71,6 @@ def what_next(url: str | None) -> str:
     console = f"in the console ({url}) or " if url else ""
     return (
         f"What to do next: look at them {console}with FunctionComputeListInvocationsOperator (fields, statuses); mend "
-        "the cause, run them again, and clear this task"
+        "the cause, and clear the tasks that have started them, with everything downstream; what no task of this DAG "
+        "has started, start again, and clear this task"
     )

@@ -132,6 +132,14 @@ def test_a_handler_from_the_vendor_s_pages_works(alone, capfd):
     assert "[WARNING] by 123456789" in logged
 
 
+def test_the_traceback_of_a_function_that_fails_is_on_the_emulator_s_stderr(alone, capfd):
+    run(alone, "fail")
+
+    logged = capfd.readouterr().err
+    assert "[ERROR] fail failed" in logged
+    assert 'raise ValueError("not a text file")' in logged
+
+
 def test_a_function_finds_the_documented_variables_of_its_own_invocation(alone):
     first = json.loads(run(alone, "environment", service="media", qualifier="prod").return_payload)
     second = json.loads(run(alone, "environment").return_payload)
