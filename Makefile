@@ -6,6 +6,8 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 # Processes that share the tests; each runs whole files, because a file's tests share what is costly to set up.
 WORKERS ?= auto
+# The same for e2e: each has an Airflow of its own, which mostly waits.
+E2E_WORKERS ?= 2
 # For make search-histories.
 HISTORIES ?= 27000
 SEEDS ?= 1 2 3 4
@@ -106,7 +108,7 @@ coverage: $(VENV)/.test ## check that `make test PYTEST_ARGS=--cov` has run ever
 	$(VENV)/bin/coverage report --skip-covered --show-missing --omit '$(COVERED_WHOLLY)' --fail-under 95
 
 e2e: $(VENV)/.test ## run the tests that start a real Airflow: scheduler, triggerer, kills and restarts
-	$(VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses $(E2E_WORKERS) --dist loadfile tests/e2e $(PYTEST_ARGS)
 
 .PHONY: system-packages e2e-cluster e2e-scale
 
