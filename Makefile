@@ -136,7 +136,7 @@ screenshots: e2e-browser ## the same, and renew the pictures of it in docs/image
 
 test-airflow: $(AIRFLOW_VENV)/.test ## run what touches Airflow on another version: VERSION=3.2.2 (PYTHON=python3.12)
 	$(AIRFLOW_VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile tests/airflow $(PYTEST_ARGS)
-	$(AIRFLOW_VENV)/bin/python -m pytest tests/e2e $(PYTEST_ARGS)
+	$(AIRFLOW_VENV)/bin/python -m pytest --numprocesses $(E2E_WORKERS) --dist loadfile tests/e2e $(PYTEST_ARGS)
 
 smoke-airflow: $(AIRFLOW_VENV)/.test ## a small part of that: import, metadata, one deferred DAG
 	$(AIRFLOW_VENV)/bin/python -m pytest tests/airflow/test_imports.py tests/airflow/test_provider_info.py \
