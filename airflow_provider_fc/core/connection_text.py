@@ -1,4 +1,4 @@
-"""What is wrong with the text of a connection, said without showing any of it: it holds secrets."""
+"""What is wrong with the text of a connection, said without showing a value of it: it holds secrets."""
 
 from __future__ import annotations
 
