@@ -30,7 +30,7 @@ EXTRAS_PINNED = $(EXTRAS),pictures,browser
 EXTRAS_BROWSER = $(EXTRAS_OTHERS),browser
 
 # Releases that came out after these Airflows: with the newest of them they do not start, imports warn, or dag.test() fails.
-BOUNDS_3_0 = 'pydantic<2.12' 'fastapi<0.118' 'cadwyn<6' 'pyjwt<2.11' 'starlette<0.48' 'svcs<26.2'
+BOUNDS_3_0 = 'pydantic<2.12' 'fastapi<0.118' 'cadwyn<6' 'pyjwt<2.11' 'starlette<0.48' 'svcs<26.2' 'universal-pathlib<0.3'
 BOUNDS_3_1 = 'pydantic<2.13' 'sqlalchemy<2.1' 'starlette<0.48' 'svcs<26.2'
 BOUNDS_3_2 = 'pydantic<2.14' 'sqlalchemy<2.1' 'fastapi<0.137' 'svcs<26.2'
 

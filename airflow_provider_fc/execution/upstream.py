@@ -58,7 +58,9 @@ def _listed(source: Any, found: Any) -> list[Any]:
     if isinstance(found, str) or hasattr(found, "keys") or not hasattr(found, "__getitem__"):
         return [found]
     if hasattr(source, "key"):
-        return list(found[:])  # one request in all; by index it is one each
+        every = list(found[:])  # one request in all; by index it is one each
+        # Of a mapped group Airflow 3.0 and 3.1 give a marker where an instance has pushed nothing.
+        return [None if type(each).__name__ == "ArgNotSet" else each for each in every]
     return [found[index] for index in range(len(found))]
 
 
