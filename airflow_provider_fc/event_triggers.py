@@ -84,7 +84,7 @@ class FunctionComputeInvocationsEventTrigger(BaseEventTrigger):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         function_ref(function_name, service_name, qualifier)
-        prefix = parameters.id_prefix("invocation_id_prefix", invocation_id_prefix)
+        prefix = parameters.id_prefix("invocation_id_prefix", invocation_id_prefix, instead="")
         if prefix is None:
             raise ParameterError("invocation_id_prefix", "is missing; give the prefix of the ids to watch")
         self.function_name = function_name

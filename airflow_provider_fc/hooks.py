@@ -211,7 +211,7 @@ class FunctionComputeHook(_ConnectionHook):
         :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
         :param qualifier: version or alias.
         :param invocation_id_prefix: ids must start with it.
-        :param statuses: one status or several; all by default.
+        :param statuses: one status or several, as a list or as text with commas between them; all by default.
         :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive.
         :param started_before: likewise.
         :param order: ``asc`` or ``desc`` by start time; the server's own order by default.
@@ -254,7 +254,7 @@ class FunctionComputeHook(_ConnectionHook):
         :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
         :param qualifier: version or alias.
         :param invocation_id_prefix: ids must start with it.
-        :param statuses: one status or several; all by default.
+        :param statuses: one status or several, as a list or as text with commas between them; all by default.
         :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive.
         :param started_before: likewise.
         :returns: ``{"total", "by_status"}``

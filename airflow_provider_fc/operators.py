@@ -26,7 +26,7 @@ class FunctionComputeListInvocationsOperator(FunctionComputeTask, BaseOperator):
     :param invocation_id_prefix: only ids that start with it; ``: + . / @ ~`` and space are taken for ``_``.
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
     :param qualifier: version or alias.
-    :param statuses: one status or several; all by default.
+    :param statuses: one status or several, as a list or as text with commas between them; all by default.
     :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive. An invocation without a
         start time passes.
     :param started_before: likewise.

@@ -11,6 +11,15 @@ _SITES = {"china": "https://fcnext.console.aliyun.com", "international": "https:
 """The account belongs to one of the two sites; neither its number nor the region tells to which."""
 
 
+def advised_url(settings: Settings, function: FunctionRef) -> str:
+    """Make the same address for an advice to look there; empty where the endpoint is not one of Alibaba Cloud's own.
+
+    An emulator's functions are in no console.
+    """
+    of_alibaba = settings.endpoint is None or region_of(settings.endpoint) is not None
+    return console_url(settings, function) if of_alibaba else ""
+
+
 def console_url(settings: Settings, function: FunctionRef) -> str:
     """Make the address of the function's page; empty when no region is known.
 

@@ -43,6 +43,7 @@ _MADE_TEXT = (
     "turned into text by a template; pass the XComArg itself (task.output), or set render_template_as_native_obj=True "
     "on the DAG"
 )
+_BEGINNINGS = {"[": "list", "{": "dict", "(": "tuple"}
 _RENDERED_NOTHING = "is what a template renders when it finds nothing"
 
 
@@ -91,13 +92,19 @@ def refuse_template(name: str, value: object) -> None:
         )
 
 
-def id_prefix(name: str, value: object) -> str | None:
-    """Read an id prefix in FC's alphabet; ``None`` when not given. An empty one would match everything: refused."""
+_INSTEAD_OF_A_PREFIX = ", or leave it out (the sensor and the stop operator then need invocation_ids)"
+
+
+def id_prefix(name: str, value: object, *, instead: str = _INSTEAD_OF_A_PREFIX) -> str | None:
+    """Read an id prefix in FC's alphabet; ``None`` when not given. An empty one would match everything: refused.
+
+    :param instead: what else than a prefix can be given, for the message.
+    """
     if value is None:
         return None
     if is_absent(value):
         what = "would match every invocation" if not str(value).strip() else _RENDERED_NOTHING
-        raise ParameterError(name, f"{value!r} {what}; give a prefix of your own, or leave it out")
+        raise ParameterError(name, f"{value!r} {what}; give a prefix of your own{instead}")
     return _legal(name, value)
 
 
@@ -174,14 +181,13 @@ def _is_missing(item: object) -> bool:
 
 def _items(name: str, value: object) -> Iterable[object]:
     if isinstance(value, str):
-        if "," in value and not value.lstrip().startswith("["):
-            raise ParameterError(name, f"{value!r} is one text with a comma; give a list, or a JSON array as text")
-        if not value.lstrip().startswith("["):
-            return [value]
-        try:
+        with suppress(msgspec.DecodeError, UnicodeEncodeError):
             return msgspec.json.decode(value, type=list[object])
-        except msgspec.DecodeError:
-            raise ParameterError(name, f"is a list {_MADE_TEXT}") from None
+        if kind := _was(name, value):
+            raise ParameterError(name, f"is a {kind} {_MADE_TEXT}")
+        if "," in value:
+            raise ParameterError(name, f"{value!r} is one text with a comma; give a list, or a JSON array as text")
+        return [value]
     if isinstance(value, Mapping):
         return [value]
     if isinstance(value, Sequence) and not isinstance(value, (list, tuple, bytes, bytearray)):
@@ -192,21 +198,38 @@ def _items(name: str, value: object) -> Iterable[object]:
     raise ParameterError(name, f"{type(value).__name__} is neither text nor a list; give one of them")
 
 
+def _was(name: str, written: str) -> str | None:
+    """Tell what a text has been before it became one; ``None`` for ids and words, none of which begins so."""
+    refuse_template(name, written)
+    return _BEGINNINGS.get(written.lstrip()[:1])
+
+
+def _refuse_made_text(name: str, item: object) -> None:
+    if isinstance(item, str) and (kind := _was(name, item)):
+        raise ParameterError(
+            name, f"holds a {kind} turned into text by a template; pass the XComArg itself: {name}=task.output"
+        )
+
+
 def refuse_python_text(name: str, value: object) -> None:
-    """Refuse text that a template has made of a dict: no JSON reader takes it.
+    """Refuse text that a template or ``str()`` has made of a dict: no JSON reader takes it.
 
     :raises ParameterError: ``value`` is the text of a Python dict or list, and no JSON.
     """
     if not isinstance(value, str) or not value.startswith(("{", "[")):
         return
-    with suppress(msgspec.DecodeError):
+    with suppress(msgspec.DecodeError, UnicodeEncodeError):
         msgspec.json.decode(value)
         return
     try:
         kind = type(ast.literal_eval(value)).__name__
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return
-    raise ParameterError(name, f"is a {kind} {_MADE_TEXT}, or use the filter tojson")
+    raise ParameterError(
+        name,
+        f"is a {kind} turned into text by str() or a template; give the {kind} itself, or the XComArg (task.output); "
+        "in a template use the filter tojson",
+    )
 
 
 def _id_of(name: str, item: object) -> str:
@@ -218,6 +241,7 @@ def _id_of(name: str, item: object) -> str:
         )
     if isinstance(item, (int, float)):
         text(name, item)
+    _refuse_made_text(name, item)
     if not isinstance(item, str) or is_absent(item):
         raise ParameterError(name, f"{item!r} is not an id; give text, or dicts with an invocation_id")
     return _legal(name, item)
@@ -363,7 +387,10 @@ def fields(name: str, value: object) -> tuple[str, ...]:
 def _words(name: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str) and not value.lstrip().startswith("["):
         value = [word.strip() for word in value.split(",")]
-    return tuple(dict.fromkeys(map(str, _items(name, value))))
+    words = list(_items(name, value))
+    for word in words:
+        _refuse_made_text(name, word)
+    return tuple(dict.fromkeys(map(str, words)))
 
 
 def epoch_ms(name: str, value: object) -> int | None:

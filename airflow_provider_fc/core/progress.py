@@ -115,8 +115,10 @@ def time_left(ended: Iterable[tuple[datetime, int]], remaining: int) -> timedelt
 
 def duration_text(left: timedelta) -> str:
     """Tell a duration no more exactly than it can be known: ``about 14 min``, ``about 3 h 20 min``."""
+    if left < timedelta(minutes=1):
+        return "less than a minute"
     minutes = ceil(left.total_seconds() / 60)
-    if minutes <= 1:
+    if minutes == 1:
         return "about a minute"
     if minutes < 120:
         return f"about {minutes} min"

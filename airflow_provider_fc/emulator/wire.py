@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote
 
 from airflow_provider_fc.core.http import HttpRequest
 
+# Requests through a proxy name the whole address; every server has to take that form (RFC 9112, 3.2.2).
+_ORIGIN = re.compile(r"\Ahttps?://[^/?]*", re.IGNORECASE)
+
 
 def read_request(method: str, target: str, headers: Mapping[str, str], body: bytes) -> HttpRequest:
     """Read a request; no URL library may have touched the target, since it would normalise what was signed."""
-    path, _, query = target.partition("?")
+    path, _, query = _ORIGIN.sub("", target).partition("?")
     names = {name.lower(): _clean(value) for name, value in headers.items()}
     return HttpRequest(
         method=method,

@@ -63,10 +63,10 @@ def if_not_expected(task: FunctionTask, hook: FunctionComputeHook, prefix: objec
     return f"; if there should be some, check {which}{names_to_check(function_of_task(task, hook))}"
 
 
-def what_next(url: str | None) -> str:
+def what_next(url: str) -> str:
     """Say what to do about invocations that have failed.
 
-    :param url: of the function in the console, where it is known.
+    :param url: of the function in the console, where it certainly is there.
     """
     console = f"in the console ({url}) or " if url else ""
     return (

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_fc._compat import note, recall, run_of
 from airflow_provider_fc.core import defaults, parameters
 from airflow_provider_fc.core.batch import Batch
+from airflow_provider_fc.core.console import advised_url
 from airflow_provider_fc.core.errors import (
     AlreadyExistsError,
     FunctionComputeError,
@@ -69,6 +70,7 @@ class InvokeExecution:
     def __init__(self, task: FunctionComputeInvokeOperator) -> None:
         self.task = task
         self._submitted: str | None = None
+        self._advised_url = ""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit, then wait here or defer.
@@ -88,6 +90,7 @@ class InvokeExecution:
             parameters.whole_number("log_tail_lines", task.log_tail_lines, at_least=0)
             schedule = self._schedule(hook, context) if task.wait_for_completion else None
             function = function_of_task(task, hook)
+            self._advised_url = advised_url(hook.settings, function)
             started = self._start(hook, function, context)
             if schedule is None:
                 return self._submission(started)
@@ -246,7 +249,9 @@ class InvokeExecution:
         """Read the record of an invocation whose end is known; failing to read it does not change that."""
         task = self.task
         with hook_of(task) as hook:
-            operation = GetInvocation.from_parameters(function_of_task(task, hook), invocation_id)
+            function = function_of_task(task, hook)
+            self._advised_url = advised_url(hook.settings, function)
+            operation = GetInvocation.from_parameters(function, invocation_id)
             try:
                 return hook.client.run(look_up(operation, hook.client.context, seconds=hook.policies.records.ended))
             except FunctionComputeError as error:
@@ -260,7 +265,7 @@ class InvokeExecution:
         if found.status not in SUCCESS_STATUSES:
             lines = parameters.whole_number("log_tail_lines", self.task.log_tail_lines, at_least=0) or 0
             told = f"{Failure.of(found, lines)}{self._what_a_retry_does()}"
-            raise InvocationsFailedError(f"{told}\n{what_next(self.task.console_url)}")
+            raise InvocationsFailedError(f"{told}\n{what_next(self._advised_url)}")
         return found.to_dict((*defaults.FIELDS, *(["return_payload"] if self.task.include_return_payload else [])))
 
     def _what_a_retry_does(self) -> str:

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturn
 from airflow_provider_fc._compat import first_reschedule_date, note, recall
 from airflow_provider_fc.core import errors, parameters
 from airflow_provider_fc.core.batch import PARAMETERS, Batch, failed_count, failure_text, nothing_expected
-from airflow_provider_fc.core.console import console_url
+from airflow_provider_fc.core.console import advised_url
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     ConnectionNotFoundError,
@@ -50,7 +50,7 @@ class SensorExecution:
     def __init__(self, sensor: FunctionComputeInvocationsSensor) -> None:
         self.sensor = sensor
         self._wait: Wait | None = None
-        self._console_url: str | None = None
+        self._advised_url = ""
         self._hook: FunctionComputeHook | None = None  # with the connection, read once for all polls
 
     def is_deferrable(self) -> bool:
@@ -161,9 +161,9 @@ class SensorExecution:
         sensor = self.sensor
         push_link(sensor, hook, context)
         settle(sensor)
-        self._console_url = sensor.console_url
         parameters.whole_number("log_tail_lines", sensor.log_tail_lines, at_least=0)
         batch = self._batch(hook)
+        self._advised_url = advised_url(hook.settings, batch.function)
         timeout = self._seconds_to_wait()
         poke_interval = parameters.seconds("poke_interval", sensor.poke_interval)
         max_wait = parameters.seconds("max_wait", sensor.max_wait) if sensor.max_wait else None
@@ -225,7 +225,7 @@ class SensorExecution:
             return outcome.summary.to_dict()
         if outcome.kind is Kind.TIMEOUT:
             raise AirflowSensorTimeout(f"Timed out waiting for {self.sensor.what()}: {outcome.reason}")
-        next_steps = f"\n{what_next(self._console_url)}" if outcome.kind is Kind.FAILED else ""
+        next_steps = f"\n{what_next(self._advised_url)}" if outcome.kind is Kind.FAILED else ""
         raise _ERRORS.get(outcome.kind, errors.TriggerError)(f"{outcome.reason}{next_steps}")
 
     @property
@@ -250,7 +250,7 @@ class SensorExecution:
             with hook_of(self.sensor) as hook:
                 batch = self._batch(hook)
                 limit = datetime.now(UTC) + timedelta(seconds=_EXPLAIN_SECONDS)
-                self._console_url = console_url(hook.settings, batch.function)
+                self._advised_url = advised_url(hook.settings, batch.function)
                 lines = self._log_tail_lines if outcome.kind is Kind.FAILED else 0
                 context = hook.client.context.until(limit)
                 summary = hook.client.run(explain(batch, summary, context, log_tail_lines=lines, at_most=at_most))

@@ -467,7 +467,7 @@ def test_an_asset_can_be_watched_with_it() -> None:
 MISTAKES = {
     "function_name": ({"function_name": ""}, "function_name"),
     "no prefix": ({"invocation_id_prefix": None}, "invocation_id_prefix: is missing"),
-    "empty prefix": ({"invocation_id_prefix": ""}, "would match every invocation"),
+    "empty prefix": ({"invocation_id_prefix": ""}, "would match every invocation; give a prefix of your own$"),
     "mode": ({"mode": "all"}, "mode: 'all' is unknown; use one of batch, each"),
     "interval": ({"poll_interval": 0}, "poll_interval: 0 is too short"),
     "text": ({"poll_interval": "often"}, "poll_interval: 'often' is not a number"),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from running import TaskInstance
 
-from airflow_provider_fc.core.console import console_url
+from airflow_provider_fc.core.console import advised_url, console_url
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.settings import Auth, Settings
 from airflow_provider_fc.emulator.schema import Life
@@ -85,6 +85,26 @@ def test_the_account_of_the_international_site_has_its_own_console(function: dic
     found = console_url(settings, settings.function("resize", **function))
 
     assert found == f"https://fc.console.alibabacloud.com/cn-hangzhou/{path}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "advised"),
+    [
+        ({"region_id": "cn-hangzhou"}, True),
+        ({"endpoint": "https://fcv3.cn-hangzhou.aliyuncs.com"}, True),
+        ({"endpoint": "https://42.cn-hangzhou-internal.fc.aliyuncs.com", "region_id": "cn-hangzhou"}, True),
+        ({"endpoint": "http://127.0.0.1:9000", "region_id": "cn-hangzhou"}, False),
+        ({"endpoint": "http://emulator:9000", "region_id": "cn-hangzhou"}, False),
+        ({"endpoint": "https://fcv3.cn-hangzhou.aliyuncs.com.example.invalid", "region_id": "cn-hangzhou"}, False),
+    ],
+    ids=str,
+)
+def test_nobody_is_sent_to_the_console_for_what_runs_elsewhere(fields: dict[str, str], advised: bool) -> None:
+    settings = Settings("fc_default", Auth(), **fields)
+    function = settings.function("resize")
+
+    assert console_url(settings, function)
+    assert advised_url(settings, function) == (console_url(settings, function) if advised else "")
 
 
 ADDRESS = "https://fcnext.console.aliyun.com/cn-hangzhou/functions/resize"

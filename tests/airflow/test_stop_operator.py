@@ -121,7 +121,10 @@ def test_a_refusal_is_an_error(emulator: FunctionComputeEmulator, connection: Ca
     [
         ({}, "invocation_ids: or invocation_id_prefix must be given"),
         ({"invocation_ids": ["a"], "invocation_id_prefix": "abc"}, "must be given, and not both"),
-        ({"invocation_id_prefix": ""}, "would match every invocation"),
+        (
+            {"invocation_id_prefix": ""},
+            "would match every invocation; give a prefix .* stop operator then need invocation_ids",
+        ),
         ({"invocation_id_prefix": "ab"}, "'ab' has only 2 letters and digits .* set allow_short_prefix=True"),
         ({"invocation_id_prefix": "a:::b"}, "'a:::b' has only 2 letters and digits"),
         ({"invocation_id_prefix": "___"}, "'___' has only 0 letters and digits"),

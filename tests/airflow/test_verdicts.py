@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from running import MODES, context, fire, rebuilt, run
 
 from airflow_provider_fc import exceptions
+from airflow_provider_fc.base import FunctionComputeTask
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.execution.verdicts import NO_RETRY, VERDICTS, end_retries
 from airflow_provider_fc.operators import FunctionComputeInvokeOperator, FunctionComputeListInvocationsOperator
@@ -147,8 +148,37 @@ def test_a_failure_says_what_to_do_next(emulator: FunctionComputeEmulator, mode:
 
     text = str(error_of(sensor(mode, retry_verdicts=True)))
 
-    assert "look at them in the console (https://" in text.splitlines()[-1]
+    assert "look at them with FunctionComputeListInvocationsOperator" in text.splitlines()[-1]
     assert text.endswith("clear this task")
+
+
+def add_what_fails(emulator: FunctionComputeEmulator, who: str, number: int) -> FunctionComputeTask:
+    """Script an invocation that fails, and make the task that says so: the invoke operator, or the sensor in a mode."""
+    started = f"job-{number}"
+    if who == "invoke":
+        emulator.add_invocations([{"function": "resize", "id": started, "statuses": ["Failed"]}])
+        return FunctionComputeInvokeOperator(task_id="invoke", function_name="resize", invocation_id=started)
+    statuses = ["Running", "Running", "Failed"] if who == "deferred" else ["Failed"]
+    emulator.add_invocations([{"function": "resize", "id": started, "statuses": statuses}])
+    return sensor(who, invocation_id_prefix=started, retry_verdicts=True)
+
+
+def advice(task: FunctionComputeTask) -> str:
+    with pytest.raises(exceptions.InvocationsFailedError) as caught:
+        run(task, context(try_number=2, max_tries=2))
+    return str(caught.value).splitlines()[-1]
+
+
+@pytest.mark.parametrize("who", [*MODES, "invoke"])
+def test_only_what_is_at_alibaba_cloud_is_to_be_looked_at_in_its_console(
+    emulator: FunctionComputeEmulator, connection: Callable[..., str], who: str
+) -> None:
+    assert "look at them with FunctionCompute" in advice(add_what_fails(emulator, who, 1))
+
+    # What asks an endpoint there through a proxy gets the answers of that.
+    extra = {**extra_of(emulator), "proxy": emulator.endpoint}
+    connection(**{**emulator.connection, "host": "http://fcv3.cn-hangzhou.aliyuncs.com", "extra": extra})
+    assert "look at them in the console (https://" in advice(add_what_fails(emulator, who, 2))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -354,6 +354,55 @@ def test_a_list_that_a_template_turned_into_text_comes_with_the_way_out(text: st
     assert "render_template_as_native_obj" in problem(parameters.invocation_ids, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("{'invocation_id': 'a'}", "dict"),
+        ("{'invocation_id': 'a', 'status': 'Failed'}", "dict"),
+        ('{"invocation_id": "a"}', "dict"),
+        ("('a', 'b')", "tuple"),
+        ("\n['a', None]", "list"),
+        ("[\ud800]", "list"),
+    ],
+)
+def test_what_a_template_turned_into_text_is_named_by_what_it_was(text: str, kind: str) -> None:
+    assert f"is a {kind} turned into text by a template; pass the XComArg" in problem(parameters.invocation_ids, text)
+
+
+@pytest.mark.parametrize("read", [parameters.invocation_ids, parameters.statuses, parameters.fields])
+@pytest.mark.parametrize("others", [[], ["a"]], ids=["alone", "among others"])
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("['a', 'b']", "list"),
+        ('["a"]', "list"),
+        (" []", "list"),
+        ("{'invocation_id': 'a'}", "dict"),
+        ("('a',)", "tuple"),
+    ],
+)
+def test_a_list_that_holds_the_text_of_a_list_comes_with_the_way_out(
+    read: Any, others: list[str], text: str, kind: str
+) -> None:
+    assert problem(read, [*others, text]) == (
+        f"holds a {kind} turned into text by a template; pass the XComArg itself: the_name=task.output"
+    )
+
+
+@pytest.mark.parametrize("text", ["{'a': 1}", "['a']", "{'a'}"])
+def test_python_text_for_a_payload_comes_with_the_way_out_for_both_of_its_causes(text: str) -> None:
+    said = problem(parameters.refuse_python_text, text)
+
+    assert "turned into text by str() or a template; give the " in said
+    assert "(task.output)" in said
+    assert "tojson" in said
+
+
+@pytest.mark.parametrize("text", ["", "\ud800", "[\ud800", '{"a": "b"}', "['a", "plain", "(1, 2)"])
+def test_other_text_is_no_python_text(text: str) -> None:
+    assert parameters.refuse_python_text("payload", text) is None
+
+
 def test_ids_with_commas_between_them_in_one_text_are_not_taken_for_one() -> None:
     assert "'a,b' is one text with a comma; give a list" in problem(parameters.invocation_ids, "a,b")
 
@@ -392,7 +441,11 @@ def test_a_prefix_is_made_legal(value: Any, prefix: str | None) -> None:
 
 @pytest.mark.parametrize("value", ["", " ", "\n"])
 def test_a_prefix_that_would_match_everything_is_refused(value: str) -> None:
-    assert "would match every invocation" in problem(parameters.id_prefix, value)
+    said = problem(parameters.id_prefix, value)
+
+    assert "would match every invocation; give a prefix of your own, or leave it out (" in said
+    assert "the stop operator then need invocation_ids" in said
+    assert problem(parameters.id_prefix, value, instead="").endswith("; give a prefix of your own")
 
 
 def test_a_prefix_that_a_template_found_nothing_for_is_refused() -> None:

@@ -58,7 +58,8 @@ def test_every_invocation_is_told_once(by_status: dict[str, int], expected: int 
 
 
 DURATIONS = {
-    5: "about a minute",
+    5: "less than a minute",
+    59.9: "less than a minute",
     60: "about a minute",
     61: "about 2 min",
     14 * 60: "about 14 min",
@@ -68,7 +69,7 @@ DURATIONS |= {7200: "about 2 h", 12_000: "about 3 h 20 min", 47 * 3600: "about 4
 
 
 @pytest.mark.parametrize(("seconds", "text"), DURATIONS.items())
-def test_a_duration_is_told_no_more_exactly_than_it_can_be_known(seconds: int, text: str) -> None:
+def test_a_duration_is_told_no_more_exactly_than_it_can_be_known(seconds: float, text: str) -> None:
     assert duration_text(timedelta(seconds=seconds)) == text
 
 
@@ -115,3 +116,6 @@ def test_what_is_older_than_half_an_hour_or_was_not_complete_tells_no_pace() -> 
 
     trend.add(Counts({"Succeeded": 6, "Running": 4}), NOW + timedelta(minutes=33))
     assert str(trend) == "; about 8 min left at this pace"
+
+    trend.add(Counts({"Succeeded": 199, "Running": 1}), NOW + timedelta(minutes=34))
+    assert str(trend) == "; less than a minute left at this pace"

@@ -73,6 +73,14 @@ def test_an_encoded_path_is_decoded_once(emulator, remote):
     assert emulator.requests[0].parameters["function"] == "a%2Fb"
 
 
+@pytest.mark.parametrize("origin", ["http://fcv3.cn-hangzhou.aliyuncs.com", "HTTP://elsewhere:80"])
+def test_a_request_that_names_the_whole_address_is_answered_as_behind_a_proxy(emulator, remote, origin):
+    request = remote.signed(remote.request("GET", LIST, {"prefix": "http://a/b"}))
+
+    assert send(request, f"{origin}{LIST}?prefix=http%3A%2F%2Fa%2Fb").status == 200
+    assert emulator.requests[0].parameters["prefix"] == "http://a/b"
+
+
 def test_many_clients_at_once_are_served(emulator, remote):
     emulator.add_invocations([{"function": "resize", "id_template": "job-{index}", "count": 50}])
     statuses = []
