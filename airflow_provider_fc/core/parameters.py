@@ -237,7 +237,9 @@ def _id_of(name: str, item: object) -> str:
         item = item.get("invocation_id")
     if isinstance(item, Iterable) and not isinstance(item, (str, bytes)):
         raise ParameterError(
-            name, "holds a list inside of the list; give task.output itself, or a.output.concat(b.output) for several"
+            name,
+            "holds a list inside of the list; give one flat list: task.output or [a.output, b.output], not as "
+            "templates, and what a mapped task returns as lists joined by a task of its own",
         )
     if isinstance(item, (int, float)):
         text(name, item)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import b64encode
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -24,6 +24,11 @@ ACS3_ALGORITHM = "ACS3-HMAC-SHA256"
 
 # A proxy may rewrite these on the way, so their value cannot be part of a promise.
 _NEVER_SIGNED = frozenset({"authorization", "user-agent"})
+
+
+_SHORTEST_SECRET = 5
+"""Characters. What is shorter is a dummy, which stands in half of all words, codes of errors among them; Airflow
+does not mask it either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,7 @@ class Credentials:
 
     def redact(self, text: str) -> str:
         """Replace each of the three wherever it stands in text that came from outside."""
-        for secret in sorted(self.parts, key=len, reverse=True):  # a secret may stand inside a longer one
-            text = text.replace(secret, "***")
-        return text
+        return _without(self.parts, text)
 
 
 def sign(
@@ -111,8 +114,13 @@ def redact_signed(request: HttpRequest, text: str) -> str:
     else:
         key_id, _, signature = rest.partition(":")
     tokens = (headers.get("x-acs-security-token"), headers.get("x-fc-security-token"))
-    for secret in sorted(filter(None, (signature, key_id, *tokens)), key=len, reverse=True):
-        text = text.replace(secret, "***")
+    return _without(filter(None, (signature, key_id, *tokens)), text)
+
+
+def _without(secrets: Iterable[str], text: str) -> str:
+    for secret in sorted(secrets, key=len, reverse=True):  # one may stand inside a longer one
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
     return text
 
 

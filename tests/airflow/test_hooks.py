@@ -505,6 +505,7 @@ def test_a_good_connection_passes_with_one_signed_read(
 
 WRONG = {
     "key id": ({"login": "nobody"}, "Wrong key: the AccessKey ID"),
+    "key id of a letter": ({"login": "a", "password": "b"}, "Wrong key: the AccessKey ID"),
     "secret": ({"password": "nothing"}, "Wrong key: the AccessKey secret"),
     "unreachable": ({"host": "http://127.0.0.1:1"}, "Unreachable: no answer from http://127.0.0.1:1"),
 }

@@ -341,7 +341,9 @@ def test_a_number_for_an_id_names_what_makes_numbers_of_text(value: Any) -> None
 
 @pytest.mark.parametrize("value", [[["a"]], [Lazy("a"), Lazy("b")], ["a", iter("b")]], ids=["list", "lazy", "iterator"])
 def test_a_list_inside_of_the_list_comes_with_the_way_out(value: Any) -> None:
-    assert "give task.output itself, or a.output.concat(b.output)" in problem(parameters.invocation_ids, value)
+    assert "give one flat list: task.output or [a.output, b.output], not as templates" in problem(
+        parameters.invocation_ids, value
+    )
 
 
 @pytest.mark.parametrize("value", [1.5, True, b"a", object()], ids=["float", "bool", "bytes", "object"])
