@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the emulator and return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        emulator = FunctionComputeEmulator(**vars(options))
+        emulator = FunctionComputeEmulator(**vars(options), load_first=True)
     except (OSError, ValueError, SyntaxError) as error:
         print(f"cannot start: {_explain(error, options)}", file=sys.stderr)
         return USAGE_ERROR

@@ -54,6 +54,8 @@ class FunctionComputeEmulator:
     :param account_id: likewise.
     :param retries: further attempts of a callable after a failed one, ``retry_delay`` seconds later.
     :param retry_delay: seconds before each of them.
+    :param load_first: import every callable at once, in a process of its own; one that cannot be is a ``ValueError``.
+        Otherwise each invocation of it fails.
     :param workers: how many callables run at the same time, each in a process of its own.
     :param strict_functions: whether a function nobody registered is 404; by default if any was registered.
     :param clock: epoch seconds, for signatures as well as for lives.
@@ -76,6 +78,7 @@ class FunctionComputeEmulator:
         retries: int = 0,
         retry_delay: float = 0.5,
         workers: int = 4,
+        load_first: bool = False,
         strict_functions: bool | None = None,
         clock: Callable[[], float] = time.time,
         on_request: Callable[[RequestRecord], None] | None = None,
@@ -123,6 +126,7 @@ class FunctionComputeEmulator:
                     region=region,
                     account_id=account_id,
                     credentials=lambda: self.app.credentials,
+                    load_first=load_first,
                 )
                 opened.enter_context(closing(pool))
             opened.enter_context(closing(_Listener(self.app, listener)))

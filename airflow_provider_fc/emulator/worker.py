@@ -27,9 +27,12 @@ RETURN_LIMIT = 1024 * 1024
 
 
 class Task(msgspec.Struct, frozen=True):
+    """A call of a function, or only its import, to see whether that can be done."""
+
     target: Target
     event: bytes
     context: Context
+    only_load: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -73,7 +76,8 @@ def _set_environment(variables: Mapping[str, str]) -> None:
 def execute(task: Task) -> Outcome:
     """Call the function; the outcome holds its result as bytes, cut at what the service would show."""
     try:
-        result = _load(task.target)(task.event, task.context)
+        function = _load(task.target)
+        result = None if task.only_load else function(task.event, task.context)
         return Outcome(_as_bytes(result)[:RETURN_LIMIT])
     except BaseException as error:  # whatever a function raises, SystemExit too, is its outcome
         log.exception("%s failed", task.target.name)

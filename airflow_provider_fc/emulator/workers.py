@@ -89,6 +89,7 @@ class WorkerPool:
         region: str,
         account_id: str,
         credentials: Callable[[], Credentials],
+        load_first: bool = False,
     ) -> None:
         self._state = state
         self._targets = targets
@@ -96,6 +97,8 @@ class WorkerPool:
         self._where = {"region": region, "account_id": account_id}
         self._closing = False
         self._processes: set[WorkerProcess] = set()
+        if load_first:
+            self._load_all()
         self._threads = [threading.Thread(target=self._work, name="fc-worker", daemon=True) for _ in range(workers)]
         for thread in self._threads:
             thread.start()
@@ -109,6 +112,20 @@ class WorkerPool:
             self._state.changed.notify_all()
         for thread in self._threads:
             thread.join()
+
+    def _load_all(self) -> None:
+        """Import every function, in a process that executes none.
+
+        :raises ValueError: one cannot be imported, so that whoever is still there to read it hears of it.
+        """
+        process = WorkerProcess()
+        try:
+            for name, target in self._targets.items():
+                outcome = process.execute(Task(target, b"", self._context(name, target), only_load=True))
+                if problem := _problem(process, outcome):
+                    raise ValueError(f"{target.file or target.module}: {target.name} cannot be imported: {problem}")
+        finally:
+            process.close()
 
     def _work(self) -> None:
         """Feed one process after the other, each for as long as it lives."""
@@ -143,26 +160,40 @@ class WorkerPool:
         outcome = process.execute(self._task(invocation))
         if self._closing:
             return False
-        alive = outcome is not None
-        if outcome is None:
-            outcome = Outcome(error=f"the worker process ended with exit code {process.close()}")
-        stopped = jobs.finish(invocation, execution, result=outcome.result, error=outcome.error)
-        return alive and not stopped
+        result = outcome.result if outcome else b""
+        stopped = jobs.finish(invocation, execution, result=result, error=_problem(process, outcome))
+        return outcome is not None and not stopped
 
     def _task(self, invocation: Invocation) -> Task:
         target = self._targets[invocation.function]
-        context = Context(
-            function_name=invocation.function,
+        context = msgspec.structs.replace(
+            self._context(invocation.function, target),
             service_name=invocation.service,
             qualifier=invocation.qualifier,
             request_id=invocation.request_id,
             invocation_id=invocation.id,
             attempt=invocation.attempts,
+        )
+        return Task(target=target, event=invocation.payload, context=context)
+
+    def _context(self, function: str, target: Target) -> Context:
+        """Make the context of a function that nobody has invoked yet."""
+        return Context(
+            function_name=function,
+            service_name="",
+            qualifier="",
+            request_id="",
+            invocation_id="",
+            attempt=1,
             handler=target.handler,
             credentials=_role(self._credentials()),
             **self._where,
         )
-        return Task(target=target, event=invocation.payload, context=context)
+
+
+def _problem(process: WorkerProcess, outcome: Outcome | None) -> str:
+    """Say what went wrong; without an outcome the process has ended."""
+    return f"the worker process ended with exit code {process.close()}" if outcome is None else outcome.error
 
 
 def _role(ours: Credentials) -> RoleCredentials:

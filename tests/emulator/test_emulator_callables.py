@@ -452,3 +452,32 @@ def test_a_callable_of_main_is_an_error(monkeypatch):
 
     with pytest.raises(ValueError, match="not 'echo' of __main__"):
         read_functions({"f": emulator_functions.echo})
+
+
+BROKEN = {
+    "a module is missing": ("import known_to_nobody", "ModuleNotFoundError: No module named 'known_to_nobody'"),
+    "it raises": ("raise RuntimeError('no disk')", "RuntimeError: no disk"),
+    "it exits": ("raise SystemExit(3)", "SystemExit: 3"),
+    "its process ends": ("import os; os._exit(3)", "the worker process ended with exit code 3"),
+    "the handler is gone": ("globals().pop('f')", "AttributeError: .* no attribute 'f'"),
+}
+
+
+@pytest.mark.parametrize(("line", "reason"), BROKEN.values(), ids=BROKEN)
+def test_what_cannot_be_imported_is_said_at_once_when_asked_for(tmp_path, line, reason):
+    file = tmp_path / "functions.py"
+    file.write_text(f"def f(event, context): ...\n{line}\n")
+
+    with pytest.raises(ValueError, match=f"{file}: f cannot be imported: {reason}"):
+        FunctionComputeEmulator(functions=file, load_first=True)
+    with FunctionComputeEmulator(functions=file) as emulator:
+        assert re.fullmatch(reason, run(emulator, "f").error_message)
+
+
+def test_a_file_is_imported_with_the_variables_that_it_has_when_it_is_invoked(tmp_path):
+    file = tmp_path / "functions.py"
+    file.write_text("import os\n\nREGION = os.environ['FC_REGION']\n\n\ndef where(event, context): return REGION\n")
+
+    with FunctionComputeEmulator(functions=file, load_first=True, region="cn-beijing") as emulator:
+        assert run(emulator, "where").return_payload == "cn-beijing"
+        assert len(emulator.executions) == 1

@@ -227,3 +227,17 @@ def test_a_wrong_file_is_said_in_one_line(capsys, tmp_path, arguments, content, 
     assert errors.startswith("cannot start: ")
     assert message.format(file) in errors
     assert errors.count("\n") == 1
+
+
+def test_a_functions_file_that_cannot_be_imported_ends_it_with_the_reason(tmp_path):
+    file = tmp_path / "functions.py"
+    file.write_text("import known_to_nobody\n\n\ndef f(event, context): ...\n")
+    with running("--functions", str(file)) as process:
+        assert process.ready == ""
+
+        code, errors = ended(process)
+
+    assert code == 2
+    reason = "ModuleNotFoundError: No module named 'known_to_nobody'"
+    assert errors.splitlines()[-1] == f"cannot start: {file}: f cannot be imported: {reason}"
+    assert f'File "{file}", line 1' in errors
