@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _asking: set[asyncio.Future[Any]] = set()
+_one_thread_asks = threading.RLock()  # reentrant: a kill interrupts the main thread, and asks from there
 
 
 def first_reschedule_date(sensor: BaseSensorOperator, context: Context) -> datetime | None:
@@ -163,9 +165,19 @@ def silence_scheme_warning(conn_types: Collection[str]) -> None:
     logging.getLogger("airflow.models.connection.Connection").addFilter(wanted)
 
 
+def ask_supervisor(function: Callable[..., T], *arguments: Any) -> T:
+    """Call what asks Airflow's supervisor, while no other thread of this task does.
+
+    In Airflow 3.0 and 3.1 threads that ask at the same time get each other's answers, or wait for ever: the lock in
+    ``airflow.sdk.execution_time.comms.CommsDecoder.send`` came with 3.2.
+    """
+    with _one_thread_asks:
+        return function(*arguments)
+
+
 def mask_secret(secret: str) -> None:
     """Keep a secret out of this task's logs."""
-    masking.mask_secret(secret)
+    ask_supervisor(masking.mask_secret, secret)
 
 
 async def ask_airflow(function: Callable[..., T], *arguments: Any) -> T:

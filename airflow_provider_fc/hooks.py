@@ -20,7 +20,14 @@ import msgspec
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_fc import connection_form
-from airflow_provider_fc._compat import ASKS_ON_THE_LOOP, amask_secret, ask_airflow, mask_secret, silence_scheme_warning
+from airflow_provider_fc._compat import (
+    ASKS_ON_THE_LOOP,
+    amask_secret,
+    ask_airflow,
+    ask_supervisor,
+    mask_secret,
+    silence_scheme_warning,
+)
 from airflow_provider_fc.core import connection_test, connection_text, defaults
 from airflow_provider_fc.core.errors import (
     ConnectionNotFoundError,
@@ -161,7 +168,7 @@ class FunctionComputeHook(_ConnectionHook):
         """The connection, read once."""
         conn_id = self._conn_id()
         try:
-            conn = self.get_connection(conn_id)
+            conn = ask_supervisor(self.get_connection, conn_id)
         except AirflowNotFoundException:
             raise _no_such_connection(conn_id) from None
         return settings_from(conn, self.region_id)

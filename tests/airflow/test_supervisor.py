@@ -1,15 +1,17 @@
-"""Triggers share one connection to Airflow's supervisor with the triggerer's own loop: its order must survive them.
+"""Triggers share one connection to the supervisor with the loop of the triggerer, and the threads of a task one, too.
 
 Airflow 3.0 and 3.1 expect each answer right after its question; one that is read late, or not at all, ends the
-triggerer with "Response read out of order" (apache/airflow#64620).
+triggerer with "Response read out of order" (apache/airflow#64620), and threads of a task take each other's answers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
 
 import msgspec
@@ -19,10 +21,10 @@ from versions import needs
 needs("supervisor")
 
 from airflow.jobs import triggerer_job_runner as triggerer
-from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time import comms, task_runner
 
 from airflow_provider_fc import _compat
-from airflow_provider_fc.hooks import FunctionComputeAsyncHook
+from airflow_provider_fc.hooks import FunctionComputeAsyncHook, FunctionComputeHook
 
 ANSWERS: dict[str, dict[str, Any] | None] = {
     "GetConnection": {
@@ -133,3 +135,31 @@ def test_a_trigger_that_is_cancelled_meanwhile_leaves_no_answer_to_the_next_ques
             return [await _sync(comms) for _ in range(3)]
 
     assert asyncio.run(asyncio.wait_for(scenario(), 120)) == ["TriggerStateSync"] * 3
+
+
+def _answer_blocking(supervisor: socket.socket) -> list[str]:
+    """Answer until nobody asks any more; return the questions that came while an earlier one was not answered."""
+    early = []
+    while header := supervisor.recv(4, socket.MSG_WAITALL):
+        frame = supervisor.recv(int.from_bytes(header, "big"), socket.MSG_WAITALL)
+        number, question, *_ = msgspec.msgpack.decode(frame)
+        if select.select([supervisor], [], [], 0.01)[0]:
+            early.append(question["type"])
+        answer = msgspec.msgpack.encode([number, ANSWERS[question["type"]], None])
+        supervisor.sendall(len(answer).to_bytes(4, "big") + answer)
+    return early
+
+
+def test_the_threads_of_a_task_ask_the_supervisor_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    task, supervisor = socket.socketpair()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms.CommsDecoder(socket=task), raising=False)
+    with closing(supervisor), ThreadPoolExecutor() as answering, ThreadPoolExecutor(8) as threads:
+        answers = answering.submit(_answer_blocking, supervisor)
+        with closing(task):
+            masking = [threads.submit(_compat.mask_secret, f"secret number {n}") for n in range(16)]
+            reading = [threads.submit(lambda: FunctionComputeHook("fc_elsewhere").settings) for _ in range(16)]
+            regions = [settings.result(60).region_id for settings in reading]
+            assert [masked.result(60) for masked in masking] == [None] * 16
+
+        assert answers.result(60) == []
+    assert set(regions) == {"cn-hangzhou"}
