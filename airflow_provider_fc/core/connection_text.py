@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -37,18 +37,28 @@ def _problem_of_json(text: str) -> str:
         )
     if not str(fields.get("port") or 0).isdecimal():
         return "its port is not a number; give the number alone"
-    return _CORRECT_IT
+    return _problem_of_extra(fields.get("extra")) or _CORRECT_IT
+
+
+def _problem_of_extra(extra: object) -> str:
+    # Airflow 3.0 does not take the connection then; later ones do, and it is found when the extra is read.
+    try:
+        msgspec.json.decode(extra if isinstance(extra, str) else msgspec.json.encode(extra or {}), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        return f"its extra {not_an_object(error)}"
+    return ""
 
 
 def _problem_of_uri(text: str) -> str:
     try:
-        urlsplit(text).port  # noqa: B018 - it is read to see whether it can be
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - it is read to see whether it can be
     except ValueError:
         return (
             "what stands in its URI for a port is not a number; write special characters of login and password with "
             "%, such as %2F for /, or write the connection as JSON"
         )
-    return _CORRECT_IT
+    return _problem_of_extra(dict(parse_qsl(parts.query)).get("__extra__")) or _CORRECT_IT
 
 
 _CORRECT_IT = "correct its JSON or URI"

@@ -29,6 +29,18 @@ VALUES = {
     "a port": ('{"conn_type": "alibaba_fc", "port": "http"}', "its port is not a number; give the number alone"),
     "a slash in the secret": ("alibaba-fc://key:se/cret@127.0.0.1:9000", URI),
     "text for a port": ("alibaba-fc://key:secret@host:port", URI),
+    "an extra that is no JSON": (
+        '{"conn_type": "alibaba_fc", "extra": "region_id=cn-hangzhou"}',
+        "its extra is not a JSON object (JSON is malformed",
+    ),
+    "an extra of another kind": ('{"extra": ["cn-hangzhou"]}', "its extra is not a JSON object (Expected `object`"),
+    "an extra of a URI that is no JSON": (
+        "alibaba-fc://key:secret@127.0.0.1:9000?__extra__=region_id",
+        "its extra is not a JSON object (JSON is malformed",
+    ),
+    "an extra that is right": ('{"extra": {"region_id": "cn-hangzhou"}}', "correct its JSON or URI"),
+    "an extra written as text": ('{"extra": "{}"}', "correct its JSON or URI"),
+    "a bracket in the secret": ("alibaba-fc://key:se[cret@127.0.0.1:9000", URI),
     "nothing that we know": ('{"conn_type": "alibaba_fc", "port": "9000"}', "correct its JSON or URI"),
     "a URI that can be read": ("alibaba-fc://key:secret@127.0.0.1:9000", "correct its JSON or URI"),
 }
@@ -41,7 +53,7 @@ def test_the_problem_is_named_with_what_to_do(value: str, problem: str) -> None:
 
 @given(
     st.text(st.sampled_from("SECRET"), min_size=4),
-    st.sampled_from(["{{{}", "{{{}: 1}}", '{{"login": {}}}', "x://{}:{}"]),
+    st.sampled_from(["{{{}", "{{{}: 1}}", '{{"login": {}}}', "x://{}:{}", '{{"extra": "{}"}}', "x://h?__extra__={}"]),
 )
 def test_nothing_of_a_value_is_shown(secret: str, form: str) -> None:
     assert secret not in problem_of(form.format(secret, secret))
