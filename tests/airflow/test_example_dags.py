@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from versions import AIRFLOW
 
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.hooks import FunctionComputeHook
@@ -147,22 +148,24 @@ def test_service_and_qualifier_reach_function_compute_2(
 
 
 @pytest.mark.usefixtures("metadata_db")
-def test_a_fan_out_over_two_hundred_files_executes_each_of_them_once(
+def test_a_fan_out_over_many_files_executes_each_of_them_once(
     emulator: FunctionComputeEmulator, dags_folder: Path, tmp_path: Path
 ) -> None:
-    paths = [tmp_path / f"{number:03}.txt" for number in range(200)]
+    # dag.test() of Airflow 3.0 and 3.1 makes an API server for each task, which takes a second.
+    count = 20 if AIRFLOW.startswith(("3.0.", "3.1.")) else 200
+    paths = [tmp_path / f"{number:03}.txt" for number in range(count)]
     for number, path in enumerate(paths):
         path.write_text("word " * number)
 
     values = run("fc_fan_out", dags_folder, paths=[str(path) for path in paths])
 
-    assert values["total"] == sum(range(200))
+    assert values["total"] == sum(range(count))
     assert values["failed"] == values["to_clear"] == []
-    assert values["wait"]["by_status"] == {"Succeeded": 200}
-    assert len(emulator.executions) == 200
+    assert values["wait"]["by_status"] == {"Succeeded": count}
+    assert len(emulator.executions) == count
     submitted = {row["invocation_id"] for row in values["invoke"]}
     assert {execution.invocation_id for execution in emulator.executions} == submitted
-    assert len(submitted) == 200
+    assert len(submitted) == count
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

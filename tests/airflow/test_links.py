@@ -158,6 +158,7 @@ def test_a_task_that_fails_before_it_asks_anything_has_the_button_too(
 SCRIPT = """
 import json, pendulum, sys
 from airflow.providers.common.compat.sdk import DAG
+from airflow_provider_fc._compat import AIRFLOW_2
 from airflow_provider_fc.links import FunctionComputeConsoleLink
 from airflow_provider_fc.operators import FunctionComputeInvokeOperator, FunctionComputeListInvocationsOperator
 from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
@@ -178,10 +179,12 @@ dag.fileloc = __file__
 
 def link(ti):
     '''Ask as Airflow's web server does.'''
+    if AIRFLOW_2:
+        return FunctionComputeConsoleLink().get_link(None, ti_key=ti.key)
     try:
         from airflow.serialization.definitions.operatorlink import XComOperatorLink
-    except ImportError:
-        return FunctionComputeConsoleLink().get_link(None, ti_key=ti.key)
+    except ImportError:  # before Airflow 3.2
+        from airflow.serialization.serialized_objects import XComOperatorLink
     button = FunctionComputeConsoleLink
     return XComOperatorLink(name=button.name, xcom_key=button.xcom_key).get_link(None, ti_key=ti.key)
 
