@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         connection = shlex.quote(json.dumps(emulator.connection))
-        print(f"READY {emulator.endpoint}", f"export AIRFLOW_CONN_FC_DEFAULT={connection}", sep="\n", flush=True)
+        print(f"READY {emulator.endpoint}", f"export AIRFLOW_CONN_FC_DEFAULT={connection}", sep="\n")
+        print(f"# It {emulator.state.catalogue.served}", flush=True)
         stop.wait()
     return 0
 

@@ -57,7 +57,8 @@ class FunctionComputeEmulator:
     :param load_first: import every callable at once, in a process of its own; one that cannot be is a ``ValueError``.
         Otherwise each invocation of it fails.
     :param workers: how many callables run at the same time, each in a process of its own.
-    :param strict_functions: whether a function nobody registered is 404; by default if any was registered.
+    :param strict_functions: whether a function nobody registered or scripted is 404; by default if any is registered,
+        or the state file holds invocations that were executed.
     :param clock: epoch seconds, for signatures as well as for lives.
     :param on_request: told of every request that was answered.
     """
@@ -104,7 +105,9 @@ class FunctionComputeEmulator:
                 journal=journal,
             )
             self.state.switches = script.switches
-            if not self.state.restored:
+            if self.state.restored:
+                self.state.catalogue.learn(script.invocations)
+            else:
                 self.state.add(script.invocations)
             self.app = FunctionComputeApp(
                 self.state,

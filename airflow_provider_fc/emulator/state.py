@@ -34,8 +34,8 @@ class FunctionComputeState:
     :param functions: names of the functions workers execute.
     :param scripted_functions: function name -> the life of what is invoked under it.
     :param retries: further attempts of a callable after a failed one, ``retry_delay`` seconds later.
-    :param strict_functions: whether a function nobody registered and no invocation names is 404 FunctionNotFound; by
-        default if any was registered.
+    :param strict_functions: whether invoking a function that nobody registered or scripted is 404 FunctionNotFound; by
+        default if any is registered, or the journal holds invocations that were executed.
     :param journal: keeps invocations over restarts; ``restored`` says whether it held any.
     """
 
@@ -148,7 +148,7 @@ class FunctionComputeState:
             raise Refusal("EntityTooLarge", f"payload of {len(payload)} bytes exceeds the limit of {PAYLOAD_LIMIT}")
         with self.lock:
             taken = self._store.of(service, function)
-            self.catalogue.check_function(function, taken)
+            self.catalogue.check_new(service, function, taken)
             if not recorded:
                 id = request_id
             if taken.get(id):
@@ -180,7 +180,7 @@ class FunctionComputeState:
     def check_function(self, service: str, function: str) -> None:
         """Refuse a function that does not exist."""
         with self.lock:
-            self.catalogue.check_function(function, self._store.of(service, function))
+            self.catalogue.check_function(service, function, self._store.of(service, function))
 
     def list_page(
         self,
@@ -198,7 +198,7 @@ class FunctionComputeState:
             query = msgspec.structs.replace(query, status=None)
         with self.lock:
             listing = self._store.of(query.service, query.function)
-            self.catalogue.check_function(query.function, listing)
+            self.catalogue.check_function(query.service, query.function, listing)
             time_shown = self.now - int(self.switches.list_lag * 1000)
             found = matching(listing.rows_at(time_shown), query, after if isinstance(after, Position) else None, lens)
             skipped = after if isinstance(after, int) else 0
@@ -259,7 +259,7 @@ class FunctionComputeState:
         self, service: str, function: str, id: str, qualifier: str | None, lens: Lens | None
     ) -> tuple[Invocation, Moment]:
         invocations = self._store.of(service, function)
-        self.catalogue.check_function(function, invocations)
+        self.catalogue.check_function(service, function, invocations)
         invocation = invocations.get(id)
         moment = None if invocation is None else invocation.at(self.now)
         if invocation is not None and moment is not None and lens is not None:

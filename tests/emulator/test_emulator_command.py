@@ -26,18 +26,18 @@ ASYNC = {"x-fc-invocation-type": "Async"}
 
 
 class Command(subprocess.Popen[str]):
-    """The emulator's process, and the two lines it begins with."""
+    """The emulator's process, and the three lines it begins with."""
 
-    ready = export = ""
+    ready = export = served = ""
 
     def read_start(self) -> None:
         assert self.stdout is not None
-        self.ready, self.export = self.stdout.readline(), self.stdout.readline()
+        self.ready, self.export, self.served = (self.stdout.readline() for _ in range(3))
 
 
 @contextmanager
 def running(*arguments: str):
-    """The command, with its first two lines of output read."""
+    """The command, with its first three lines of output read."""
     command = [sys.executable, "-m", "airflow_provider_fc.emulator", "--port", "0", *arguments]
     with Command(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -73,6 +73,7 @@ def test_it_says_when_it_is_ready_and_how_to_reach_it(talk):
     with running("--access-key-id", "id", "--access-key-secret", "it's", "--region", "cn-beijing") as process:
         assert process.ready.startswith("READY http://127.0.0.1:")
         assert '"region_id": "cn-beijing"' in process.export
+        assert process.served == "# It executes nothing, and lets what is invoked under any name succeed\n"
         assert talk(process)("GET", LIST.format("any")).status == 200
 
 
@@ -138,6 +139,25 @@ def test_a_scenario_and_a_state_file_are_taken(talk, tmp_path):
             assert ended(process)[0] == 0
 
     assert seen == [{"job": "Enqueued"}, {"job": "Running"}]
+
+
+def test_a_functions_file_forgotten_at_a_restart_is_said_at_once_and_when_its_function_is_invoked(talk, tmp_path):
+    state, file = ("--state", str(tmp_path / "state.db")), emulator_functions.__file__
+    answers, served = [], []
+    for functions in ([f"{file}:echo", f"{file}:nothing"], [f"{file}:nothing"], []):
+        with running(*state, *(word for one in functions for word in ("--functions", one))) as process:
+            client = talk(process)
+            answers.append(client("POST", "/2023-03-30/functions/echo/invocations", body=b"hi", headers=ASYNC).status)
+            served.append(process.served.removeprefix("# It ").rstrip())
+            if functions:
+                until(
+                    lambda client=client: client("GET", LIST.format("echo")).statuses.values(), {"Succeeded"}.issuperset
+                )
+            process.send_signal(signal.SIGTERM)
+            assert ended(process)[0] == 0
+
+    assert answers == [202, 404, 404]
+    assert served == ["executes echo, nothing", "executes nothing; no longer has echo", "no longer has echo"]
 
 
 def test_a_state_file_is_free_again_once_its_emulator_was_killed(tmp_path, capsys):

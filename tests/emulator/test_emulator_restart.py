@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from emulator import emulator_functions  # type: ignore[attr-defined]
 
+from airflow_provider_fc.emulator.errors import Refusal
 from airflow_provider_fc.emulator.journal import SqliteJournal
 from airflow_provider_fc.emulator.listing import Query
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
@@ -96,6 +97,61 @@ def test_an_unfinished_callable_whose_function_is_gone_is_invalid(restarted):
     assert "'resize' no longer exists" in after.get("", "resize", "a").error_message
 
 
+@pytest.mark.parametrize("now", [{"functions": ["thumb"]}, {"scripted_functions": {"thumb": {}}}, {}], ids=str)
+def test_what_was_executed_and_is_no_longer_registered_shows_its_records_but_takes_nothing_new(restarted, now):
+    restarted(functions=["resize"]).submit("", "resize", id="a")
+
+    after = restarted(**now)
+
+    with pytest.raises(
+        Refusal, match=r"no function 'resize'; registered: .*; its invocations in the state file"
+    ) as refused:
+        after.submit("", "resize", id="b")
+    assert refused.value.code == "FunctionNotFound"
+    assert statuses(after) == {"a": "Invalid"}
+    query = Query(service="", function="resize", order="asc")
+    assert [one.id for one in after.list_page(query, limit=2).items] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        ({}, {"functions": ["thumb"]}),
+        ({"scripted_functions": {"resize": {}}}, {"functions": ["thumb"]}),
+        ({}, {"strict_functions": True}),
+    ],
+    ids=str,
+)
+def test_a_record_that_was_never_executed_does_not_register_its_function_either(restarted, before, now):
+    restarted(**before).submit("", "resize", id="a")
+
+    after = restarted(**now)
+
+    with pytest.raises(Refusal, match="no function 'resize'"):
+        after.submit("", "resize", id="b")
+    assert after.get("", "resize", "a").status == "Enqueued"
+
+
+@pytest.mark.parametrize(
+    "now", [{}, {"functions": ["resize"]}, {"functions": ["thumb"], "strict_functions": False}], ids=str
+)
+def test_a_function_that_exists_takes_invocations_beside_its_old_records(restarted, now):
+    restarted(scripted_functions={"resize": {}}).submit("", "resize", id="a")
+
+    after = restarted(**now)
+    after.submit("", "resize", id="b")
+
+    assert statuses(after) == {"a": "Enqueued", "b": "Enqueued"}
+
+
+def test_what_is_scripted_after_a_restart_makes_its_function_exist(restarted):
+    restarted(functions=["resize"]).submit("", "resize", id="a")
+    after = restarted(functions=["thumb"])
+    after.add([{"function": "resize", "id": "b"}])
+
+    assert after.submit("", "resize", id="c") == "c"
+
+
 def test_a_callable_that_was_running_is_executed_again(tmp_path):
     gate = tmp_path / "gate"
     options = {"functions": FUNCTIONS, "state_file": tmp_path / "state.db", "workers": 1}
@@ -119,6 +175,13 @@ def test_the_state_file_wins_over_the_scenario_s_invocations(tmp_path):
     for expected in ("Running", "Succeeded"):
         with FunctionComputeEmulator(scenario=scenario, state_file=tmp_path / "state.db") as emulator:
             assert emulator.state.get("", "resize", "a").status == expected
+
+
+def test_a_scenario_s_invocations_name_their_function_also_where_the_state_file_wins(tmp_path):
+    scenario = {"invocations": [{"function": "resize", "id": "a"}], "functions": {"thumb": {}}}
+    for new in ("b", "c"):
+        with FunctionComputeEmulator(scenario=scenario, state_file=tmp_path / "state.db") as emulator:
+            assert emulator.state.submit("", "resize", id=new) == new
 
 
 def test_a_state_file_is_one_emulator_s_at_a_time(tmp_path):
