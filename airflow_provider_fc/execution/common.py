@@ -63,14 +63,12 @@ def if_not_expected(task: FunctionTask, hook: FunctionComputeHook, prefix: objec
     return f"; if there should be some, check {which}{names_to_check(function_of_task(task, hook))}"
 
 
-def what_next(url: str) -> str:
+def what_next(url: str, repetition: str, *, otherwise: str = "") -> str:
     """Say what to do about invocations that have failed.
 
     :param url: of the function in the console, where it certainly is there.
+    :param repetition: how they are repeated.
+    :param otherwise: how else to look at them.
     """
-    console = f"in the console ({url}) or " if url else ""
-    return (
-        f"What to do next: look at them {console}with FunctionComputeListInvocationsOperator (fields, statuses); mend "
-        "the cause, and clear the tasks that have started them, with everything downstream; what no task of this DAG "
-        "has started, start again, and clear this task"
-    )
+    where = f"in the console ({url})" if url else "at what the emulator prints, if it is one"
+    return f"What to do next: look {where}{otherwise}; mend the cause; {repetition}"

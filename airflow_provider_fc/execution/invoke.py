@@ -264,14 +264,15 @@ class InvokeExecution:
         """Dump the invocation; a bad end raises."""
         if found.status not in SUCCESS_STATUSES:
             lines = parameters.whole_number("log_tail_lines", self.task.log_tail_lines, at_least=0) or 0
-            told = f"{Failure.of(found, lines)}{self._what_a_retry_does()}"
-            raise InvocationsFailedError(f"{told}\n{what_next(self._advised_url)}")
+            raise InvocationsFailedError(
+                f"{Failure.of(found, lines)}\n{what_next(self._advised_url, self._repetition())}"
+            )
         return found.to_dict((*defaults.FIELDS, *(["return_payload"] if self.task.include_return_payload else [])))
 
-    def _what_a_retry_does(self) -> str:
+    def _repetition(self) -> str:
         if self.task.invocation_id is None:
-            return ""
+            return "clear this task, which starts another invocation"
         return (
-            "; a retry cannot start it again, because FC accepts an invocation_id once: leave invocation_id out to let "
+            "a retry cannot start it again, because FC accepts an invocation_id once: leave invocation_id out to let "
             "each attempt have its own"
         )

@@ -44,6 +44,17 @@ _ERRORS: dict[Kind, type[FunctionComputeError]] = {
 }
 
 
+_LIST_THEM = ", or list them with FunctionComputeListInvocationsOperator (fields, statuses)"
+_REPEAT_A_PREFIX = (
+    "start a new run under a prefix of its own, such as one with {{ run_id }}: what has failed stays under this one, "
+    "so clearing tasks ends here again (it does not where the sensor waits for invocation_ids)"
+)
+_REPEAT_IDS = (
+    "clear the tasks that have started them, with everything downstream. What no task of this DAG has started, start "
+    "under new ids, and wait for those"
+)
+
+
 class SensorExecution:
     """One process's part of a sensor's wait; in poke mode it holds the wait between two polls."""
 
@@ -225,8 +236,12 @@ class SensorExecution:
             return outcome.summary.to_dict()
         if outcome.kind is Kind.TIMEOUT:
             raise AirflowSensorTimeout(f"Timed out waiting for {self.sensor.what()}: {outcome.reason}")
-        next_steps = f"\n{what_next(self._advised_url)}" if outcome.kind is Kind.FAILED else ""
+        next_steps = f"\n{self._what_next()}" if outcome.kind is Kind.FAILED else ""
         raise _ERRORS.get(outcome.kind, errors.TriggerError)(f"{outcome.reason}{next_steps}")
+
+    def _what_next(self) -> str:
+        by_prefix = self.sensor.invocation_id_prefix is not None
+        return what_next(self._advised_url, _REPEAT_A_PREFIX if by_prefix else _REPEAT_IDS, otherwise=_LIST_THEM)
 
     @property
     def _log_tail_lines(self) -> int:

@@ -12,8 +12,9 @@ from running import MODES, context, fire, rebuilt, run
 
 from airflow_provider_fc import exceptions
 from airflow_provider_fc.base import FunctionComputeTask
+from airflow_provider_fc.emulator.schema import Life
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
-from airflow_provider_fc.execution.verdicts import NO_RETRY, VERDICTS, end_retries
+from airflow_provider_fc.execution.verdicts import AFTERWARDS, NO_RETRY, VERDICTS, end_retries
 from airflow_provider_fc.operators import FunctionComputeInvokeOperator, FunctionComputeListInvocationsOperator
 from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
 
@@ -126,7 +127,8 @@ def test_a_verdict_comes_out_of_a_pickle_as_ours(kind: type[exceptions.FunctionC
 
     assert isinstance(error, AirflowException)
     assert type(again) is kind
-    assert str(again) == str(error) == f"text. {NO_RETRY}"
+    advised = "" if kind is exceptions.InvocationsFailedError else AFTERWARDS
+    assert str(again) == str(error) == f"text. {NO_RETRY}{advised}"
 
 
 def test_the_last_line_of_an_error_of_one_line_says_what_is_wrong() -> None:
@@ -135,21 +137,47 @@ def test_the_last_line_of_an_error_of_one_line_says_what_is_wrong() -> None:
     for error in (one_line, several):
         end_retries(error, False)
 
-    assert str(one_line) == f"limit: 'x' is not a whole number; give one, 0 or more. {NO_RETRY}"
+    assert str(one_line) == f"limit: 'x' is not a whole number; give one, 0 or more. {NO_RETRY}{AFTERWARDS}"
     assert str(several) == f"1 of 2 ended badly:\n  - job-1 Failed\n{NO_RETRY}"
 
 
 # Why it failed
 
 
+REPETITIONS = {
+    "a prefix": ({}, "; start a new run under a prefix of its own", "what has failed stays under this one"),
+    "ids": (
+        {"invocation_id_prefix": None, "invocation_ids": ["job-0"]},
+        "; clear the tasks that have started them",
+        "start under new ids, and wait for those",
+    ),
+}
+
+
+@pytest.mark.parametrize(("which", "first", "then"), REPETITIONS.values(), ids=REPETITIONS)
 @pytest.mark.parametrize("mode", MODES)
-def test_a_failure_says_what_to_do_next(emulator: FunctionComputeEmulator, mode: str) -> None:
+def test_a_failure_says_how_to_repeat_what_has_failed(
+    emulator: FunctionComputeEmulator, mode: str, which: dict[str, Any], first: str, then: str
+) -> None:
     add_failed(emulator, mode)
 
-    text = str(error_of(sensor(mode, retry_verdicts=True)))
+    *_, advised, last = str(error_of(sensor(mode, **which))).splitlines()
 
-    assert "look at them with FunctionComputeListInvocationsOperator" in text.splitlines()[-1]
-    assert text.endswith("clear this task")
+    assert "list them with FunctionComputeListInvocationsOperator (fields, statuses); mend the cause" in advised
+    assert first in advised
+    assert then in advised
+    assert last == NO_RETRY
+
+
+def test_a_failed_invocation_of_the_operator_s_own_is_repeated_by_clearing_it(
+    emulator: FunctionComputeEmulator,
+) -> None:
+    emulator.state.catalogue.lives["resize"] = Life(timeline=[[0, "Failed"]])
+
+    told = advice(FunctionComputeInvokeOperator(task_id="invoke", function_name="resize"))
+
+    assert told.endswith("; mend the cause; clear this task, which starts another invocation")
+    assert "ListInvocations" not in told
 
 
 def add_what_fails(emulator: FunctionComputeEmulator, who: str, number: int) -> FunctionComputeTask:
@@ -173,12 +201,12 @@ def advice(task: FunctionComputeTask) -> str:
 def test_only_what_is_at_alibaba_cloud_is_to_be_looked_at_in_its_console(
     emulator: FunctionComputeEmulator, connection: Callable[..., str], who: str
 ) -> None:
-    assert "look at them with FunctionCompute" in advice(add_what_fails(emulator, who, 1))
+    assert "look at what the emulator prints" in advice(add_what_fails(emulator, who, 1))
 
     # What asks an endpoint there through a proxy gets the answers of that.
     extra = {**extra_of(emulator), "proxy": emulator.endpoint}
     connection(**{**emulator.connection, "host": "http://fcv3.cn-hangzhou.aliyuncs.com", "extra": extra})
-    assert "look at them in the console (https://" in advice(add_what_fails(emulator, who, 2))
+    assert "look in the console (https://" in advice(add_what_fails(emulator, who, 2))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -227,7 +255,7 @@ def test_the_invoke_operator_quotes_the_log_when_asked_to(emulator: FunctionComp
 
     assert not isinstance(caught.value, AirflowFailException)  # a retry is a new attempt
     assert ("FC Invoke Start RequestId: " in str(caught.value)) == bool(lines)
-    assert str(caught.value).endswith("clear this task")
+    assert str(caught.value).endswith("leave invocation_id out to let each attempt have its own")
 
 
 def test_the_list_operator_has_the_log_as_a_field_for_whoever_names_it(emulator: FunctionComputeEmulator) -> None:
