@@ -122,7 +122,7 @@ ADVICE = {
     "nobody listens": "nothing listens there: check host and its port, and that the server, or the emulator, runs",
     "no TLS": (
         "the server does not speak TLS as it should; if it speaks plain HTTP, as the emulator does, let host begin "
-        "with http://, since a host without a scheme is taken for https"
+        "with http:// (without a scheme, only this machine is taken for http)"
     ),
     "other": (
         "check host, region_id, account_id, internal and proxy; an -internal endpoint answers only from inside its "

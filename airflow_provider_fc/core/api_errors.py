@@ -91,6 +91,8 @@ _MISSING_HINTS: dict[codes.Missing, str] = {
     ),
 }
 
+_ID_TAKEN = "an invocation id can be used once: give another one or none, or look at that invocation (get_invocation)"
+
 _LONGEST_WAIT = 60.0
 """Seconds; a longer wish of the server's is cut to this."""
 
@@ -161,6 +163,8 @@ def _advice(kind: type[ApiError], status: int, code: str, *, same_text: bool) ->
         return _TOO_LARGE
     if kind.transient:
         return ""
+    if kind is AlreadyExistsError and codes.ends_in(code, "alreadyexists"):
+        return _ID_TAKEN
     if kind is NotFoundError and (missing := codes.missing(code)):
         return _MISSING_HINTS[missing]
     return next((hint for start, hint in _HINTS.items() if code.startswith(start)), "")

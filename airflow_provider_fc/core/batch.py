@@ -288,7 +288,10 @@ def names_to_check(function: FunctionRef) -> str:
 def nothing_expected(batch: Batch) -> Outcome:
     """Judge a batch of which nothing was submitted."""
     if batch.on_empty == "fail":
-        return Outcome(Kind.EMPTY, f"expected_count is 0: no {batch} were submitted")
+        return Outcome(
+            Kind.EMPTY,
+            f"expected_count is 0: no {batch} were submitted (check what gives it, or set on_empty='succeed')",
+        )
     return Outcome(Kind.SUCCESS, f"There is nothing to wait for: expected_count of the {batch} is 0", Summary({}))
 
 
@@ -301,7 +304,7 @@ def judge(batch: Batch, summary: Summary, began_at: datetime, now: datetime) -> 
     if batch.exceeds(failed):
         return Outcome(Kind.FAILED, failure_text(batch, summary, failed), summary)
     if not summary.total and batch.on_empty == "fail":
-        return Outcome(Kind.EMPTY, f"No {batch} exist", summary)
+        return Outcome(Kind.EMPTY, f"No {batch} exist{_where_else(batch)}", summary)
     expired = _maybe_expired(batch, summary, began_at, now)
     if expired:
         return Outcome(Kind.LOST, f"{expired}, so {summary} is no proof; {_COUNTED}", summary)

@@ -10,13 +10,14 @@ import msgspec
 _AIRFLOWS_FIELDS = ("conn_type", "host", "port", "login", "password", "schema", "extra", "description")
 """What Airflow reads of a connection that is written as JSON (``Connection.from_json``); it refuses any other key."""
 
-_EXAMPLE = '{"region_id": "cn-hangzhou"}'
+_EXTRA = '{"region_id": "cn-hangzhou"}'
+_CONNECTION = f'{{"conn_type": "alibaba_fc", "login": "...", "password": "...", "extra": {_EXTRA}}}'
 
 
-def not_an_object(error: msgspec.DecodeError) -> str:
+def not_an_object(error: msgspec.DecodeError, example: str = _EXTRA) -> str:
     """Say why text is no JSON object, and how to write one."""
     # msgspec names places and types, never what stands there.
-    return f"is not a JSON object ({error}); write it as in {_EXAMPLE}, names and texts in double quotes"
+    return f"is not a JSON object ({error}); write it as in {example}, names and texts in double quotes"
 
 
 def problem_of(value: str) -> str:
@@ -29,7 +30,7 @@ def _problem_of_json(text: str) -> str:
     try:
         fields = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        return f"its JSON {not_an_object(error)}; in a shell put the whole value into single quotes"
+        return f"its JSON {not_an_object(error, _CONNECTION)}; in a shell put the whole value into single quotes"
     if strange := [name for name in fields if name not in _AIRFLOWS_FIELDS]:
         return (
             f"its JSON has {', '.join(map(repr, strange))}, which Airflow does not know; it knows "

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
@@ -136,10 +137,11 @@ def invocation_ids(
         raise ParameterError(name, f"{value!r} {_NUMBER_FOR_TEXT}")
     items = list(_items(name, value))
     if missing := sum(map(_is_missing, items)):
+        ignore = ", or give on_missing='ignore' if only the others are meant" if missing < len(items) else ""
         raise ParameterError(
             name,
             f"{missing} of {len(items)} ids are missing: the tasks that should give them have submitted nothing or not "
-            "finished; give on_missing='ignore' if only the others are meant",
+            f"finished, or give them under another XCom key; check both{ignore}",
         )
     if of is not None:
         _refuse_strangers(name, items, of)
@@ -232,9 +234,17 @@ def refuse_python_text(name: str, value: object) -> None:
     )
 
 
+_GIVE_IDS = "give text, or dicts with an invocation_id"
+_KEYS_SHOWN = 5
+
+
 def _id_of(name: str, item: object) -> str:
+    if isinstance(item, Mapping) and "invocation_id" not in item:
+        keys = ", ".join(map(repr, islice(item, _KEYS_SHOWN)))
+        what = f"a dict with {keys}{' ...' if len(item) > _KEYS_SHOWN else ''}" if item else "an empty dict"
+        raise ParameterError(name, f"{what} is not an id; {_GIVE_IDS}")
     if isinstance(item, Mapping):
-        item = item.get("invocation_id")
+        item = item["invocation_id"]
     if isinstance(item, Iterable) and not isinstance(item, (str, bytes)):
         raise ParameterError(
             name,
@@ -245,7 +255,7 @@ def _id_of(name: str, item: object) -> str:
         text(name, item)
     _refuse_made_text(name, item)
     if not isinstance(item, str) or is_absent(item):
-        raise ParameterError(name, f"{item!r} is not an id; give text, or dicts with an invocation_id")
+        raise ParameterError(name, f"{item!r} is not an id; {_GIVE_IDS}")
     return _legal(name, item)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -188,6 +188,17 @@ def _explained(problem: str, data: Any) -> SchemaError:
     if ".operation`" in problem:
         return _suggest(problem, "operations", str(rule.get("operation")), set(get_args(Operation)))
     return SchemaError(problem)
+
+
+def check_names(given: Iterable[str], what: str, known: Iterable[str]) -> None:
+    """Refuse a name that nobody knows.
+
+    :raises SchemaError: says also which may be meant.
+    """
+    names = set(known)
+    for name in given:
+        if name not in names:
+            raise _suggest(f"{what} has no {name!r}", "options", name, names)
 
 
 def _suggest(problem: str, kind: str, wrong: str, known: set[str]) -> SchemaError:

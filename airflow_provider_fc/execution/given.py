@@ -104,18 +104,34 @@ def _rendered_nothing(task: FunctionComputeTask, name: str, value: object) -> bo
     return isinstance(value, str) and is_absent(value) and written is not None and written != value
 
 
+_REQUIRED = frozenset({"function_name"})
+
+_ONE_OF_TWO = {"invocation_ids": "invocation_id_prefix", "invocation_id_prefix": "invocation_ids"}
+"""Where a task has both parameters, one of them must be given."""
+
+
+def _instead(task: FunctionComputeTask, name: str) -> str | None:
+    """Say what else can be done than to correct a value; ``None`` where the parameter can be left out."""
+    if name in _REQUIRED:
+        return ""
+    other = _ONE_OF_TWO.get(name)
+    return f", or give {other} instead" if other in task.parameters and getattr(task, other) is None else None
+
+
 def _refuse_lost(task: FunctionComputeTask, name: str, value: object, *, is_mapped: bool) -> None:
+    instead = _instead(task, name)
     if (task.written or {}).get(name) is not None or value is not None:
         became = "None" if value is None else repr(value)
         raise ParameterError(
             name,
-            f"has become {became}: the task or template that it comes from gave nothing; correct that, or leave {name} "
-            "out",
+            f"has become {became}: the task or template that it comes from gave nothing; correct that"
+            f"{f', or leave {name} out' if instead is None else instead}",
         )
     if is_mapped and name not in _NONE_CHANGES_NOTHING:
-        instead = f" or give {UNLIMITED!r}" if name == "max_failed" else ""
+        unlimited = f" or give {UNLIMITED!r}" if name == "max_failed" else ""
+        left_out = f"leave its key out (expand_kwargs){unlimited}, or give None in partial()"
         raise ParameterError(
             name,
-            "is None in a mapped argument, where nobody can tell it from a result that is missing; leave its key out "
-            f"(expand_kwargs){instead}, or give None in partial()",
+            "is None in a mapped argument, where nobody can tell it from a result that is missing; "
+            f"{left_out if instead is None else f'correct the result{instead}'}",
         )

@@ -75,8 +75,8 @@ def _ids(task: FunctionComputeStopInvocationsOperator, hook: FunctionComputeHook
     if (task.invocation_ids is None) == (prefix is None):
         raise ParameterError(
             "invocation_ids",
-            "or invocation_id_prefix must be given, and not both, so that no more is stopped than meant; give one of "
-            "the two",
+            "must be given, or else invocation_id_prefix, and not both, so that no more is stopped than meant; give "
+            "one of them",
         )
     if prefix is None:
         return ids

@@ -236,7 +236,7 @@ IN_THE_LOG = {
     ),
     "nothing_for_a_text": Mistake(
         "Wait(invocation_id_prefix='{{ params.get(\"prefix\") }}')",
-        ("invocation_id_prefix: has become 'None'", "correct that, or leave invocation_id_prefix out"),
+        ("invocation_id_prefix: has become 'None'", "correct that, or give invocation_ids instead"),
     ),
     "a_list_made_text": Mistake(
         'Wait(invocation_ids=\'{{ ["a", "b"] }}\')',

@@ -101,6 +101,46 @@ def test_a_template_that_comes_to_nothing_is_an_error_that_names_the_parameter(
     assert not emulator.requests
 
 
+def ways_out(task: FunctionComputeTask, name: str) -> str:
+    return str(refusal(lambda: settle(task))).partition("; ")[2]
+
+
+def both_ways(cls: Any, name: str, **others: Any) -> list[str]:
+    """What is said of a template and of a mapped argument that have come to nothing."""
+    lost = cls(
+        task_id="task", dag=DAG("dag", schedule=None), **{"function_name": "resize", **others, name: "{{ none }}"}
+    )
+    render(lost)
+    if name in MAY_BE_NONE_WHEN_MAPPED:
+        return [ways_out(lost, name)]
+    arguments = {"function_name": "resize", **others, name: None}
+    return [ways_out(lost, name), ways_out(mapped(cls, DAG("dag", schedule=None), arguments), name)]
+
+
+@every_parameter
+def test_nobody_is_told_to_leave_out_what_must_be_given(cls: Any, name: str) -> None:
+    needed = inspect.signature(cls.__init__).parameters[name].default is inspect.Parameter.empty
+    others = {
+        one: "job-1" for one in ("invocation_ids", "invocation_id_prefix") if one in cls.parameters and one != name
+    }
+
+    for said in both_ways(cls, name, **others):
+        assert ("leave" in said) != needed
+        assert said.startswith("correct " if needed else ("correct that, or leave ", "leave its key out"))
+
+
+@pytest.mark.parametrize("cls", [FunctionComputeInvocationsSensor, FunctionComputeStopInvocationsOperator])
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("invocation_id_prefix", "invocation_ids"), ("invocation_ids", "invocation_id_prefix")],
+)
+def test_where_one_of_two_must_be_given_the_other_is_named(cls: Any, name: str, other: str) -> None:
+    assert both_ways(cls, name) == [
+        f"correct that, or give {other} instead",
+        f"correct the result, or give {other} instead",
+    ]
+
+
 @every_parameter
 def test_a_result_that_is_none_is_an_error_that_names_the_parameter(
     emulator: FunctionComputeEmulator, cls: Any, name: str

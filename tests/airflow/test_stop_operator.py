@@ -119,8 +119,11 @@ def test_a_refusal_is_an_error(emulator: FunctionComputeEmulator, connection: Ca
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({}, "invocation_ids: or invocation_id_prefix must be given"),
-        ({"invocation_ids": ["a"], "invocation_id_prefix": "abc"}, "must be given, and not both"),
+        ({}, "invocation_ids: must be given, or else invocation_id_prefix"),
+        (
+            {"invocation_ids": ["a"], "invocation_id_prefix": "abc"},
+            "and not both, so that no more is stopped than meant",
+        ),
         (
             {"invocation_id_prefix": ""},
             "would match every invocation; give a prefix .* stop operator then need invocation_ids",

@@ -226,6 +226,8 @@ def test_a_message_that_was_cut_in_the_middle_of_a_character_is_read() -> None:
         (404, "FunctionNotFound", "service_name: it is given for a function of FC 2.0, and left out"),
         (404, "ServiceNotFound", "check service_name"),
         (404, "ServiceNotFound", "leave service_name out for a function of FC 3.0"),
+        (409, "StatefulAsyncInvocationAlreadyExists", "an invocation id can be used once: give another one or none"),
+        (400, "ASYNC_TASK_ALREADY_EXISTS", "or look at that invocation (get_invocation)"),
         (400, "EntityTooLarge", "128 KB"),
         (413, "RequestEntityTooLarge", "128 KB"),
         (413, None, "128 KB"),

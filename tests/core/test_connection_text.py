@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -49,6 +51,20 @@ VALUES = {
 @pytest.mark.parametrize(("value", "problem"), VALUES.values(), ids=VALUES)
 def test_the_problem_is_named_with_what_to_do(value: str, problem: str) -> None:
     assert problem_of(value).startswith(problem)
+
+
+@pytest.mark.parametrize("value", ["{conn_type: alibaba_fc}", "{'conn_type': 'alibaba_fc'}", '{"conn_type": '])
+def test_the_example_for_a_connection_is_a_whole_connection_that_can_be_read(value: str) -> None:
+    told = re.search(r"write it as in ({.*}), names and texts in double quotes; in a shell", problem_of(value))
+
+    assert told is not None
+    assert msgspec.json.decode(told[1]).keys() == {"conn_type", "login", "password", "extra"}
+    assert problem_of(told[1]) == "correct its JSON or URI"  # nothing is wrong with it
+
+
+@pytest.mark.parametrize("value", ['{"extra": "region_id"}', "x://h?__extra__=region_id"])
+def test_the_example_for_an_extra_is_an_extra(value: str) -> None:
+    assert problem_of(value).endswith('write it as in {"region_id": "cn-hangzhou"}, names and texts in double quotes')
 
 
 @given(

@@ -295,6 +295,23 @@ def test_what_is_no_id_is_refused(value: Any) -> None:
     assert "is not an id" in problem(parameters.invocation_ids, value)
 
 
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ({"count": 2, "truncated": False}, "a dict with 'count', 'truncated'"),
+        ([{"request_id": "a"}], "a dict with 'request_id'"),
+        (["a", {}], "an empty dict"),
+        ([dict.fromkeys("abcdefg")], "a dict with 'a', 'b', 'c', 'd', 'e' ..."),
+        ('[{"count": 2}]', "a dict with 'count'"),
+    ],
+    ids=str,
+)
+def test_a_dict_without_an_id_is_named_by_its_keys(value: Any, what: str) -> None:
+    assert problem(parameters.invocation_ids, value) == (
+        f"{what} is not an id; give text, or dicts with an invocation_id"
+    )
+
+
 MISSING = [
     ([None], 1, []),
     ([""], 1, []),
@@ -313,7 +330,8 @@ def test_a_missing_id_is_an_error_unless_it_may_be_left_out(value: Any, missing:
     text = problem(parameters.invocation_ids, parameters.known_ids("invocation_ids", value, on_missing="fail"))
 
     assert f"{missing} of {missing + len(known)} ids are missing" in text
-    assert "on_missing='ignore'" in text
+    assert "or give them under another XCom key; check both" in text
+    assert ("on_missing='ignore'" in text) == bool(known)  # it would help nobody where all are missing
     assert parameters.known_ids("invocation_ids", value, on_missing="ignore") == known
 
 

@@ -10,7 +10,7 @@ import pytest
 from harness import START, World
 
 from airflow_provider_fc.core.api import function_ref
-from airflow_provider_fc.core.batch import Batch, unfinished
+from airflow_provider_fc.core.batch import Batch, nothing_expected, unfinished
 from airflow_provider_fc.core.errors import ApiError, TransportError, UnavailableError
 from airflow_provider_fc.core.http import HttpRequest, HttpResponse
 from airflow_provider_fc.core.invocations import STATUSES
@@ -123,6 +123,21 @@ def test_on_empty_decides_after_a_confirmation(world: World, on_empty: str, kind
     assert world.kind_of(wait.first_poll(world.context)) is Kind.WAITING
     assert world.kind_of(wait.poke(world.context)) is kind
     assert world.slept == ([] if on_empty == "wait" else [15.0])
+
+
+@pytest.mark.parametrize("on_empty", ["wait", "fail"])
+def test_whoever_finds_nothing_is_told_what_to_check(world: World, on_empty: str) -> None:
+    reason = world.run(world.wait(on_empty=on_empty).poke(world.context)).reason
+
+    assert "(check invocation_id_prefix 'job-', function_name 'resize', service_name (none: FC 3.0)" in reason
+    assert reason.endswith("region_id, and that the function is in asynchronous task mode)")
+
+
+def test_whoever_submits_nothing_is_told_what_to_check() -> None:
+    outcome = nothing_expected(Batch(function_ref("resize"), prefix="job-", expected_count=0, on_empty="fail"))
+
+    assert outcome.kind is Kind.EMPTY
+    assert outcome.reason.endswith("were submitted (check what gives it, or set on_empty='succeed')")
 
 
 def test_on_empty_never_decides_while_invocations_are_expected(world: World) -> None:
