@@ -123,13 +123,23 @@ def new_invocation_id(name: str, value: object) -> str:
     return text
 
 
+_WHERE_SOME_ARE_MISSING = ", or give on_missing='ignore' if only the others are meant"
+
+
 def invocation_ids(
-    name: str, value: object, *, at_most: int | None = MAX_IDS, may_be_empty: bool = False, of: str | None = None
+    name: str,
+    value: object,
+    *,
+    at_most: int | None = MAX_IDS,
+    may_be_empty: bool = False,
+    of: str | None = None,
+    instead: str = _WHERE_SOME_ARE_MISSING,
 ) -> tuple[str, ...]:
     """Ids as text, or dicts with an ``invocation_id`` as our operators return them; each once, in order.
 
     :param value: a sequence, lazy ones of mapped tasks included, a JSON array as text, or ``None``.
     :param of: the function whose invocations they are to be: of another one's, nothing would be found.
+    :param instead: what else can be done where some are missing, for the message.
     """
     if value is None:
         return ()
@@ -137,11 +147,10 @@ def invocation_ids(
         raise ParameterError(name, f"{value!r} {_NUMBER_FOR_TEXT}")
     items = list(_items(name, value))
     if missing := sum(map(_is_missing, items)):
-        ignore = ", or give on_missing='ignore' if only the others are meant" if missing < len(items) else ""
         raise ParameterError(
             name,
             f"{missing} of {len(items)} ids are missing: the tasks that should give them have submitted nothing or not "
-            f"finished, or give them under another XCom key; check both{ignore}",
+            f"finished, or give them under another XCom key; check both{instead if missing < len(items) else ''}",
         )
     if of is not None:
         _refuse_strangers(name, items, of)

@@ -38,8 +38,8 @@ def stop_operations(function: FunctionRef, invocation_ids: object) -> list[StopI
     if invocation_ids is None:
         raise ParameterError("invocation_ids", "is None; give a list of ids, an empty one if nothing is to be stopped")
     ids = parameters.invocation_ids(
-        "invocation_ids", invocation_ids, at_most=None, may_be_empty=True, of=function.function_name
-    )
+        "invocation_ids", invocation_ids, at_most=None, may_be_empty=True, of=function.function_name, instead=""
+    )  # hooks have no on_missing
     return [StopInvocation(function, invocation_id) for invocation_id in ids]
 
 

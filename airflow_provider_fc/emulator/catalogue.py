@@ -44,7 +44,7 @@ class Catalogue:
         """Refuse to invoke a function that nobody registered or scripted: its old invocations do not execute it."""
         if self._is_strict and function not in self._registered and (service, function) not in self._scripted:
             names = ", ".join(sorted(self._registered)) or "none"
-            old = "; its invocations in the state file are old, register it again to invoke it" if invocations else ""
+            old = "; the state file has old invocations of it: restart with its functions file" if invocations else ""
             raise Refusal("FunctionNotFound", f"no function {function!r}; registered: {names}{old}")
 
     def check_function(self, service: str, function: str, invocations: Sized) -> None:

@@ -40,6 +40,12 @@ def test_no_list_at_all_is_refused_before_anything_is_stopped() -> None:
     assert stop_operations(STOP.function, ["job-1", "job-1"]) == [STOP]
 
 
+@pytest.mark.parametrize("ids", [[None], ["job-1", None]], ids=str)
+def test_a_hook_s_missing_id_comes_without_advice_for_operators(ids: list[Any]) -> None:
+    with pytest.raises(ParameterError, match=r"1 of \d ids are missing: .* XCom key; check both$"):
+        stop_operations(STOP.function, ids)
+
+
 @pytest.mark.parametrize("answer", [HttpResponse(200), HttpResponse(204), json_answer({})], ids=["200", "204", "{}"])
 def test_what_is_accepted_is_stopped(answer: HttpResponse) -> None:
     assert stopped(answer) == ("stopped", ["PUT"])

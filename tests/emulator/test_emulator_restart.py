@@ -104,7 +104,7 @@ def test_what_was_executed_and_is_no_longer_registered_shows_its_records_but_tak
     after = restarted(**now)
 
     with pytest.raises(
-        Refusal, match=r"no function 'resize'; registered: .*; its invocations in the state file"
+        Refusal, match=r"no function 'resize'; registered: .*; the state file has old invocations of it"
     ) as refused:
         after.submit("", "resize", id="b")
     assert refused.value.code == "FunctionNotFound"
