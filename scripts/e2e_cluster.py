@@ -24,7 +24,7 @@ from cluster_services import PostgreSQL, Redis, postgres_binaries
 from deployment_checks import DAGS, Progress, check_sensors, check_triggerers, deferred, ended, states
 from deployment_report import Report, run
 from local_airflow import Emulator, Run
-from triggerer_loops import CpuWaits
+from triggerer_loops import Collections, CpuWaits
 
 PACKAGES = ("apache-airflow", "apache-airflow-providers-celery", "airflow-provider-fc", "celery", "redis")
 OUTAGE = 30.0
@@ -54,6 +54,7 @@ class Fanout:
             )
         )
         self._waits = stack.enter_context(CpuWaits(self.cluster.running))
+        self._collections = Collections(self.cluster.home)
         self._progress = Progress(self.cluster, self.say)
 
     def _subfolder(self, name: str) -> Path:
@@ -116,16 +117,21 @@ class Fanout:
         self._progress.until(
             lambda: states(self.cluster, run).get("wait_for_all") == {"success": 1}, "the end of what is early"
         )
-        self._progress.until(
-            lambda: deferred(self.cluster, run).issuperset(self.plan.complete) and self._busy() == (0, 0),
-            "sensors that only wait",
-        )
-        occupied, executing = self._busy()
-        waiting = len(deferred(self.cluster, run))
-        self.report.facts["waiting"] = {"deferred": waiting, "occupied_slots": occupied, "celery_tasks": executing}
+        waiting: set[int] = set()
+        busy = self._busy()
+
+        def only_waiting() -> bool:
+            nonlocal waiting, busy
+            waiting, busy = deferred(self.cluster, run), self._busy()
+            return waiting.issuperset(self.plan.complete) and busy == (0, 0)
+
+        # What is seen in that moment is what counts: the next sensor may be resumed a moment later.
+        self._progress.until(only_waiting, "sensors that only wait")
+        occupied, executing = busy
+        self.report.facts["waiting"] = {"deferred": len(waiting), "occupied_slots": occupied, "celery_tasks": executing}
         self.report.check(
-            f"{waiting} sensors wait deferred; pool slots {occupied}, tasks on workers {executing}",
-            waiting >= len(self.plan.complete) > 0 and (occupied, executing) == (0, 0),
+            f"{len(waiting)} sensors wait deferred; pool slots {occupied}, tasks on workers {executing}",
+            len(waiting) >= len(self.plan.complete) > 0 and busy == (0, 0),
         )
 
     def _busy(self) -> tuple[int, int]:
@@ -168,7 +174,8 @@ class Fanout:
         report.check(f"all {wanted} tasks that invoke are green", found["invoke"] == {"success": wanted})
         report.check("both sensors with the ids of all invocations are green", found["wait_for_all"] == {"success": 2})
         check_sensors(report, self.cluster, early, self.plan)
-        check_triggerers(report, [log for name in TRIGGERERS for log in self.cluster.logs_of(name)], self._waits)
+        logs = [log for name in TRIGGERERS for log in self.cluster.logs_of(name)]
+        check_triggerers(report, logs, self._waits, self._collections)
 
     def _tries(self, task: str) -> dict[str, int]:
         """How many mapped instances of a task have needed how many tries."""
