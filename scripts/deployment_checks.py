@@ -14,7 +14,7 @@ from pathlib import Path
 from batches import DAG_ID, Plan, judge
 from deployment_report import Report
 from local_airflow import REPOSITORY, Airflow, Run, Say, tail
-from triggerer_loops import CpuWaits, warnings
+from triggerer_loops import Collections, CpuWaits, warnings
 
 DAGS = REPOSITORY / "tests" / "e2e" / "deployment_dags"
 
@@ -81,17 +81,19 @@ def check_sensors(report: Report, airflow: Airflow, run: Run, plan: Plan) -> Non
         print(f"sensor {batch}: {problem}", *map(tail, airflow.task_logs(run, "wait", batch)), sep="\n")
 
 
-def check_triggerers(report: Report, logs: list[Path], waits: CpuWaits) -> None:
-    """Check that no triggerer has told of a loop that stood still, but for want of a CPU."""
-    found = warnings(logs, waits)
+def check_triggerers(report: Report, logs: list[Path], waits: CpuWaits, collections: Collections) -> None:
+    """Check that no triggerer has told of a loop that stood still for a trigger's sake."""
+    found = warnings(logs, waits, collections)
     unexplained = [warning for warning in found if not warning.explained]
     others = len(found) - len(unexplained)
     report.facts["blocked"] = {
         "warnings": len(found),
-        "for want of a CPU": others,
+        "for want of a CPU, or while garbage was collected": others,
+        "explained": [asdict(warning) for warning in found if warning.explained][:20],
         "others": [asdict(warning) for warning in unexplained[:20]],
     }
     report.check(
-        f"no trigger has blocked a triggerer ({len(found)} warnings, {others} of them for want of a CPU)",
+        f"no trigger has blocked a triggerer ({len(found)} warnings, {others} for want of a CPU or while garbage "
+        "was collected)",
         not unexplained,
     )

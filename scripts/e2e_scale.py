@@ -17,7 +17,7 @@ from batches import COMPLETE, DAG_ID, Plan
 from deployment_checks import DAGS, Progress, check_sensors, check_triggerers, deferred, ended, states
 from deployment_report import Report, run
 from local_airflow import ENOUGH_CPU, REPOSITORY, Airflow, Emulator, Program, free_port
-from triggerer_loops import CpuWaits
+from triggerer_loops import Collections, CpuWaits
 
 COMPONENTS = 4
 TASKS_AT_ONCE = 6
@@ -60,6 +60,7 @@ def check(report: Report, plan: Plan) -> None:
             Standalone(home, template, DAGS, emulator.connection, say=say, settings=settings, logs=report.logs)
         )
         waits = stack.enter_context(CpuWaits(airflow.running))
+        collections = Collections(airflow.home)
         progress = Progress(airflow, say)
         airflow.start_all()
         airflow.unpause(DAG_ID)
@@ -74,7 +75,7 @@ def check(report: Report, plan: Plan) -> None:
         progress.until(lambda: ended(airflow, started), "the end of the run")
         report.facts["states"] = states(airflow)
         check_sensors(report, airflow, started, plan)
-        check_triggerers(report, airflow.logs_of("standalone"), waits)
+        check_triggerers(report, airflow.logs_of("standalone"), waits, collections)
         say("stopping what was started")
 
 

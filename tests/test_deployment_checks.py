@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
 from batches import KINDS, Plan, judge
 from local_airflow import REPOSITORY, Airflow, Failure, Program, Run, environment
-from triggerer_loops import CpuWaits, warnings
+from triggerer_loops import Collections, CpuWaits, warnings
 
 NOW = 1_795_797_525.873751
 LINE = (
@@ -31,6 +31,14 @@ def waits(*counts: tuple[float, float]) -> CpuWaits:
     """One process, counted at moments before NOW: seconds before, and how long it had waited for a CPU."""
     found = CpuWaits(list)
     found.counts[1] = [(NOW - before, waited) for before, waited in counts]
+    return found
+
+
+def collections(folder: Path, *notes: tuple[int, float, float]) -> Collections:
+    """Processes, seconds before NOW, and how long the collector took."""
+    found = Collections(folder)
+    lines = [f"{pid} {NOW - before} {seconds} 2" for pid, before, seconds in notes]
+    (folder / "config" / "collections.txt").write_text("\n".join(lines))
     return found
 
 
@@ -51,7 +59,7 @@ def test_a_late_loop_is_explained_by_waiting_for_a_cpu_and_by_nothing_else(
     log = tmp_path / "triggerer.log"
     log.write_text(f"something else\n{LINE.format(prefix=prefix, late=late)}\n")
 
-    [found] = warnings([log], waits(*counted))
+    [found] = warnings([log], waits(*counted), collections(tmp_path))
 
     assert found.late == late
     assert found.explained is explained
@@ -61,9 +69,42 @@ def test_a_warning_in_other_words_is_never_explained(tmp_path: Path) -> None:
     log = tmp_path / "triggerer.log"
     log.write_text("the async thread was blocked for a while\n")
 
-    [found] = warnings([log], waits((2, 0.0), (-1, 100.0)))
+    [found] = warnings([log], waits((2, 0.0), (-1, 100.0)), collections(tmp_path, (1, 0.1, 100.0)))
 
     assert not found.explained
+
+
+@pytest.mark.parametrize(
+    ("notes", "explained"),
+    [
+        pytest.param([], False, id="nothing was collected"),
+        pytest.param([(1, 0.1, 0.3)], True, id="garbage was collected"),
+        pytest.param([(1, 0.2, 0.2), (1, 0.1, 0.1)], True, id="twice in one process"),
+        pytest.param([(1, 0.2, 0.2), (2, 0.1, 0.2)], False, id="in two processes, neither for long"),
+        pytest.param([(1, 5.0, 0.3)], False, id="before"),
+        pytest.param([(1, 0.1, 0.05)], False, id="too short"),
+    ],
+)
+def test_a_late_loop_is_explained_by_a_collection_of_garbage_at_that_moment(
+    tmp_path: Path, notes: list[tuple[int, float, float]], explained: bool
+) -> None:
+    log = tmp_path / "triggerer.log"
+    log.write_text(LINE.format(prefix="", late=0.5))
+
+    [found] = warnings([log], waits(), collections(tmp_path, *notes))
+
+    assert found.explained is explained
+
+
+def test_a_triggerer_notes_its_long_collections_and_no_other_program_does(tmp_path: Path) -> None:
+    Collections(tmp_path)
+    program = "import airflow_local_settings as s, gc; s.SHORTEST = 0.0; gc.collect()"
+    for name in ("scheduler", "triggerer"):
+        subprocess.run([sys.executable, "-c", program, name], cwd=tmp_path / "config", check=True)
+
+        noted = (tmp_path / "config" / "collections.txt").exists()
+
+        assert noted == (name == "triggerer")
 
 
 @pytest.mark.parametrize(("invocations", "batches"), [(500, 200), (30, 7), (14, 7), (900, 300)])
