@@ -98,7 +98,10 @@ def _extra(conn_id: str, text: str | None) -> dict[str, Any]:
 
 def _no_such_connection(conn_id: str) -> ConnectionNotFoundError:
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
-    problem = f"names no connection; add it with `airflow connections add {conn_id}` or the variable {variable}"
+    problem = (
+        f"names no connection; add it with `airflow connections add {conn_id} --conn-json "
+        f"'{connection_text.CONNECTION}'`, or set the variable {variable} to that JSON"
+    )
     if value := os.environ.get(variable):  # Airflow does not say why it cannot be read, and found nothing elsewhere
         wrong = connection_text.problem_of(value)
         problem = f"names {variable}, which is set but cannot be read as a connection: {wrong}"

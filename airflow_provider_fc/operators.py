@@ -199,7 +199,7 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Turn the trigger's event into this task's result."""
-        return self._executing().complete(event)
+        return self._executing().complete(event, context)
 
     def on_kill(self) -> None:
         """Stop the invocation that this task has started."""

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from airflow_provider_fc.core import defaults, parameters
 from airflow_provider_fc.core.api import FunctionRef
+from airflow_provider_fc.core.endpoints import is_alibaba_clouds
 from airflow_provider_fc.core.errors import ParameterError
 from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, TERMINAL_STATUSES, Invocation, is_terminal
 from airflow_provider_fc.core.limits import RECORD_RETENTION, RECORDS_ARE_KEPT
@@ -102,6 +103,11 @@ class Batch:
     def expects_nothing(self) -> bool:
         """Whether the author (or a task upstream) says that nothing was submitted."""
         return not self.ids and self.expected_count == 0
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether a record that is gone would be missed: it cannot be taken for one that never was."""
+        return bool(self.ids or self.expected_count)
 
     def names(self, invocation_id: str) -> bool:
         """Tell whether an id is one of the batch's, whenever its invocation may have started."""
@@ -246,16 +252,17 @@ def live_statuses(summary: Summary) -> list[str]:
     return [status for status in summary.by_status if not is_terminal(status)]
 
 
-def unfinished(batch: Batch, summary: Summary, *, complete: bool = True) -> str | None:
+def unfinished(batch: Batch, summary: Summary, *, complete: bool = True, endpoint: str | None = None) -> str | None:
     """Tell why what was read does not settle the batch yet, or ``None`` when it does.
 
     :param complete: everything that there is was read.
+    :param endpoint: who was asked; ``None`` is Alibaba Cloud's usual one.
     """
     if live_statuses(summary):
         return str(batch.counts(summary.by_status, complete=complete))
     expected = batch.expected or 0
     if not summary.total and (expected or batch.on_empty == "wait"):
-        return f"nothing found yet{f', {expected} expected' if expected else ''}{_where_else(batch)}"
+        return f"nothing found yet{f', {expected} expected' if expected else ''}{_where_else(batch, endpoint)}"
     if summary.total < expected:
         return f"{summary}, {expected} expected{_what_may_be_missing(batch)}"
     return None
@@ -267,21 +274,27 @@ def _what_may_be_missing(batch: Batch) -> str:
     return " (if no more were submitted, correct expected_count; else see whether all ids begin with the prefix)"
 
 
-def _where_else(batch: Batch) -> str:
+def _where_else(batch: Batch, endpoint: str | None) -> str:
     """Name what was asked for, by the parameters that may be wrong."""
     if batch.visible_within is not None:
         return ""  # submitted by this very task
     which = f"invocation_id_prefix {batch.prefix!r}" if batch.prefix else "invocation_ids"
-    return f" (check {which}, {names_to_check(batch.function)})"
+    return f" (check {which}, {names_to_check(batch.function, endpoint)})"
 
 
-def names_to_check(function: FunctionRef) -> str:
+def forgotten(endpoint: str | None) -> str:
+    """Say what may have become of everything at once, where an emulator may have been asked."""
+    return "" if is_alibaba_clouds(endpoint) else "an emulator restarted without --state has forgotten everything"
+
+
+def names_to_check(function: FunctionRef, endpoint: str | None) -> str:
     """Name what finds nothing where it is wrong, instead of failing."""
     service = f"service_name {function.service_name!r}" if function.service_name else "service_name (none: FC 3.0)"
     qualifier = f"qualifier {function.qualifier!r}" if function.qualifier else "qualifier (none)"
+    why = forgotten(endpoint)
     return (
         f"function_name {function.function_name!r}, {service}, {qualifier}, region_id, and that the function is in "
-        "asynchronous task mode"
+        f"asynchronous task mode{f'; {why}' if why else ''}"
     )
 
 
@@ -295,28 +308,31 @@ def nothing_expected(batch: Batch) -> Outcome:
     return Outcome(Kind.SUCCESS, f"There is nothing to wait for: expected_count of the {batch} is 0", Summary({}))
 
 
-def judge(batch: Batch, summary: Summary, began_at: datetime, now: datetime) -> Outcome:
+def judge(batch: Batch, summary: Summary, began_at: datetime, now: datetime, endpoint: str | None = None) -> Outcome:
     """Give the verdict on a complete, settled listing.
 
     :param began_at: when the wait began.
+    :param endpoint: who was asked; ``None`` is Alibaba Cloud's usual one.
     """
     failed = failed_count(batch, summary)
     if batch.exceeds(failed):
         return Outcome(Kind.FAILED, failure_text(batch, summary, failed), summary)
     if not summary.total and batch.on_empty == "fail":
-        return Outcome(Kind.EMPTY, f"No {batch} exist{_where_else(batch)}", summary)
+        return Outcome(Kind.EMPTY, f"No {batch} exist{_where_else(batch, endpoint)}", summary)
     expired = _maybe_expired(batch, summary, began_at, now)
     if expired:
-        return Outcome(Kind.LOST, f"{expired}, so {summary} is no proof; {_COUNTED}", summary)
+        return Outcome(Kind.LOST, f"{expired}, so {summary} is no proof; {COUNT_THEM}", summary)
     return Outcome(Kind.SUCCESS, f"{summary}", summary)
 
 
-_COUNTED = "give expected_count or invocation_ids, or started_after where older ones do not matter"
+COUNT_THEM = (
+    "give expected_count or invocation_ids, or started_after where older ones do not matter, then clear this task"
+)
 
 
 def _maybe_expired(batch: Batch, summary: Summary, began_at: datetime, now: datetime) -> str | None:
     """Tell why records of the batch may be gone already; of those that were counted a missing one would be noticed."""
-    if batch.ids or batch.expected_count:
+    if batch.is_counted:
         return None
     days = (now - began_at).total_seconds() / 86_400
     if days > _SAFE_DAYS:

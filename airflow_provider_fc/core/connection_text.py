@@ -11,7 +11,8 @@ _AIRFLOWS_FIELDS = ("conn_type", "host", "port", "login", "password", "schema", 
 """What Airflow reads of a connection that is written as JSON (``Connection.from_json``); it refuses any other key."""
 
 _EXTRA = '{"region_id": "cn-hangzhou"}'
-_CONNECTION = f'{{"conn_type": "alibaba_fc", "login": "...", "password": "...", "extra": {_EXTRA}}}'
+CONNECTION = f'{{"conn_type": "alibaba_fc", "login": "...", "password": "...", "extra": {_EXTRA}}}'
+"""A whole connection, to be put into single quotes in a shell."""
 
 
 def not_an_object(error: msgspec.DecodeError, example: str = _EXTRA) -> str:
@@ -30,7 +31,7 @@ def _problem_of_json(text: str) -> str:
     try:
         fields = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        return f"its JSON {not_an_object(error, _CONNECTION)}; in a shell put the whole value into single quotes"
+        return f"its JSON {not_an_object(error, CONNECTION)}; in a shell put the whole value into single quotes"
     if strange := [name for name in fields if name not in _AIRFLOWS_FIELDS]:
         return (
             f"its JSON has {', '.join(map(repr, strange))}, which Airflow does not know; it knows "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_fc.core.api import FunctionRef
-from airflow_provider_fc.core.endpoints import region_of
+from airflow_provider_fc.core.endpoints import is_alibaba_clouds, region_of
 from airflow_provider_fc.core.http import percent_encode
 from airflow_provider_fc.core.settings import Settings
 
@@ -16,8 +16,7 @@ def advised_url(settings: Settings, function: FunctionRef) -> str:
 
     An emulator's functions are in no console.
     """
-    of_alibaba = settings.endpoint is None or region_of(settings.endpoint) is not None
-    return console_url(settings, function) if of_alibaba else ""
+    return console_url(settings, function) if is_alibaba_clouds(settings.endpoint) else ""
 
 
 def console_url(settings: Settings, function: FunctionRef) -> str:

@@ -38,6 +38,11 @@ def region_of(endpoint: str) -> str | None:
     return None if found is None else found[1] or found[2]
 
 
+def is_alibaba_clouds(endpoint: str | None) -> bool:
+    """Tell whether an endpoint is one of Alibaba Cloud's own, as the usual one is; any other may be an emulator's."""
+    return endpoint is None or region_of(endpoint) is not None
+
+
 def usual_origin(region_id: str | None, account_id: str | None, *, internal: bool, has_services: bool) -> str:
     """Make the address of a region (page "Endpoints").
 

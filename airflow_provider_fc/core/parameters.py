@@ -147,10 +147,12 @@ def invocation_ids(
         raise ParameterError(name, f"{value!r} {_NUMBER_FOR_TEXT}")
     items = list(_items(name, value))
     if missing := sum(map(_is_missing, items)):
+        is_or_are = "is" if missing == 1 else "are"
         raise ParameterError(
             name,
-            f"{missing} of {len(items)} ids are missing: the tasks that should give them have submitted nothing or not "
-            f"finished, or give them under another XCom key; check both{instead if missing < len(items) else ''}",
+            f"{missing} of {len(items)} ids {is_or_are} missing: the tasks that should give them have submitted "
+            f"nothing or not finished, or give them under another XCom key; check both"
+            f"{instead if missing < len(items) else ''}",
         )
     if of is not None:
         _refuse_strangers(name, items, of)

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from math import ceil
 
-from airflow_provider_fc.core.batch import Batch, Tally, failed_count, judge, unfinished
+from airflow_provider_fc.core.batch import Batch, Tally, failed_count, forgotten, judge, unfinished
 from airflow_provider_fc.core.batch_listing import BatchListing, Memory, Spacing
 from airflow_provider_fc.core.errors import ApiError, NotFoundError
 from airflow_provider_fc.core.flow import Context, Flow, Sleep, call
@@ -101,7 +101,7 @@ class Watch(ABC):
         return Outcome(Kind.WAITING, reason + self._memory.unknown_text, self.last)
 
     def _judge(self, summary: Summary, context: Context) -> Outcome:
-        outcome = judge(self.batch, summary, self.began_at, context.now())
+        outcome = judge(self.batch, summary, self.began_at, context.now(), context.settings.endpoint)
         if outcome.kind is Kind.SUCCESS and summary.total > (self.batch.expected_count or summary.total):
             log.warning("%s are more than the %s expected", summary, self.batch.expected_count)
         return outcome
@@ -116,7 +116,7 @@ class Watch(ABC):
         lost = yield from self._find_lost(context)
         if lost is not None:
             return Outcome(Kind.LOST, lost, summary)
-        reason = unfinished(self.batch, summary, complete=self._saw_all)
+        reason = unfinished(self.batch, summary, complete=self._saw_all, endpoint=context.settings.endpoint)
         if missing and not reason:
             reason = f"{missing} that were there are not in the listing now"
         return self._waiting(reason + self._absent_text(), summary) if reason else None
@@ -126,9 +126,11 @@ class Watch(ABC):
         for invocation_id, since in list(self._memory.missing.items())[:1]:
             if context.now() - since < LOST_AFTER or (yield from self._get(invocation_id, context)):
                 return None
+            why = forgotten(context.settings.endpoint)
             return (
                 f"{invocation_id} was seen unfinished and is no longer listed nor found by its id: its record has "
-                f"expired ({RECORDS_ARE_KEPT}) or was removed, so how it ended cannot be known"
+                f"expired ({RECORDS_ARE_KEPT}) or was removed{f' ({why})' if why else ''}, so how it ended cannot be "
+                "known"
             )
         return None
 

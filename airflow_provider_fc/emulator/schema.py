@@ -155,7 +155,10 @@ def read_scenario(source: str | Path | Mapping[str, Any] | Scenario | None) -> S
     :raises SchemaError: a key or value is wrong.
     """
     if isinstance(source, str | Path):
-        return read_json(Path(source).read_bytes(), Scenario)
+        try:
+            return read_json(Path(source).read_bytes(), Scenario)
+        except SchemaError as error:
+            raise SchemaError(f"{source}: {error}") from error
     return read(source or {}, Scenario)
 
 

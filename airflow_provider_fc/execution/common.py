@@ -60,7 +60,8 @@ def push_link(task: FunctionTask, hook: FunctionComputeHook, context: Context) -
 def if_not_expected(task: FunctionTask, hook: FunctionComputeHook, prefix: object) -> str:
     """Say what to check where nothing was found: a wrong name finds nothing instead of failing."""
     which = f"invocation_id_prefix {prefix!r}, " if prefix else ""
-    return f"; if there should be some, check {which}{names_to_check(function_of_task(task, hook))}"
+    names = names_to_check(function_of_task(task, hook), hook.settings.endpoint)
+    return f"; if there should be some, check {which}{names}"
 
 
 def what_next(url: str, repetition: str, *, otherwise: str = "") -> str:
@@ -70,5 +71,5 @@ def what_next(url: str, repetition: str, *, otherwise: str = "") -> str:
     :param repetition: how they are repeated.
     :param otherwise: how else to look at them.
     """
-    where = f"in the console ({url})" if url else "at what the emulator prints, if it is one"
+    where = f"in the console ({url})" if url else "in the emulator's output, if this runs on it"
     return f"What to do next: look {where}{otherwise}; mend the cause; {repetition}"

@@ -45,6 +45,14 @@ if TYPE_CHECKING:
 
 _GENERATION = "fc_generation"
 _KILL_SECONDS = 20
+_MADE_ID_IN_USE = (
+    "another task, run or Airflow has it, and it is left alone. Set invocation_id_prefix, or an invocation_id of this "
+    "task's own"
+)
+_OWN_ID_IN_USE = (
+    "another task, run or Airflow has it, or this task, before it was cleared, and it is left alone. FC accepts an "
+    "invocation_id once: leave invocation_id out, so that each start has an id of its own, or give another one"
+)
 
 
 @contextmanager
@@ -99,7 +107,7 @@ class InvokeExecution:
             return self._result(started.found)
         if task.deferrable:
             raise deferral(task, FunctionComputeInvocationTrigger, wait, cancel_on_kill=task.cancel_on_kill)
-        return self._judge(started.invocation_id, wait_here(task, wait))
+        return self._judge(started.invocation_id, wait_here(task, wait), context)
 
     def _refuse_what_needs_the_end(self) -> None:
         if self.task.include_return_payload and not self.task.wait_for_completion:
@@ -108,14 +116,14 @@ class InvokeExecution:
                 "needs wait_for_completion=True: only what has ended has returned something; set it, or leave this out",
             )
 
-    def complete(self, event: object) -> dict[str, Any]:
+    def complete(self, event: object, context: Context) -> dict[str, Any]:
         """Turn the trigger's event into the task's result."""
         settle(self.task)
         with _not_to_be_retried():
             outcome = outcome_of(event)
         if outcome.invocation_id is None:
             raise TriggerError("the trigger did not say which invocation has ended")
-        return self._judge(outcome.invocation_id, outcome)
+        return self._judge(outcome.invocation_id, outcome, context)
 
     def kill(self) -> None:
         """Stop the invocation that this task has started."""
@@ -157,9 +165,8 @@ class InvokeExecution:
             # No retry: it would find an earlier try, this one, and take the stranger's invocation for that one's.
             invocation_id = submitted or parameters.invocation_id("invocation_id", task.invocation_id)
             raise AirflowFailException(
-                f"Invocation id {invocation_id} is in use, but this task has submitted nothing yet: another task, run "
-                f"or Airflow has it, and it is left alone. Set invocation_id_prefix, or an invocation_id of this "
-                f"task's own. {error}"
+                f"Invocation id {invocation_id} is in use, but this task has submitted nothing yet: "
+                f"{_MADE_ID_IN_USE if task.invocation_id is None else _OWN_ID_IN_USE}. {error}"
             ) from None
         if self._submitted != started.invocation_id:
             _push_id(context, started.invocation_id)
@@ -234,16 +241,28 @@ class InvokeExecution:
         )
         return Wait(watch(batch, datetime.now(UTC)), schedule, hook.client.context)
 
-    def _judge(self, invocation_id: str, outcome: Outcome) -> dict[str, Any]:
+    def _judge(self, invocation_id: str, outcome: Outcome, context: Context) -> dict[str, Any]:
         """Give the result of a wait that has ended in whatever way."""
         if outcome.kind in (Kind.SUCCESS, Kind.FAILED):
             return self._result(self._record(invocation_id, succeeded=outcome.kind is Kind.SUCCESS))
         if outcome.kind is Kind.TIMEOUT:
             raise WaitTimeoutError(
                 f"Invocation {invocation_id} of {self.task.function_name} has not ended within {self._seconds():g} s "
-                f"({outcome.reason}); it goes on, and a retry watches it again"
+                f"({outcome.reason}); it goes on. {self._watching_on(context)}"
             )
-        raise InvocationsLostError(outcome.reason)
+        raise InvocationsLostError(
+            f"{outcome.reason}\nWhat to do next: see in the function's own log whether it has run; {self._repetition()}"
+        )
+
+    def _watching_on(self, context: Context) -> str:
+        """Say how what goes on is watched again, and what starts another one beside it."""
+        ti = context["ti"]
+        left = ti.try_number <= (ti.max_tries or 0)
+        retry = "A retry watches it again" if left else "No retry is left, which would watch it again: set retries"
+        clearing = "starts another one beside it"
+        if self.task.invocation_id is not None:
+            clearing = "ends in an error, because its invocation_id is in use"
+        return f"{retry}; raise timeout if it needs longer. Clearing this task {clearing}"
 
     def _record(self, invocation_id: str, *, succeeded: bool) -> Invocation:
         """Read the record of an invocation whose end is known; failing to read it does not change that."""

@@ -10,7 +10,14 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturn
 
 from airflow_provider_fc._compat import first_reschedule_date, note, recall
 from airflow_provider_fc.core import errors, parameters
-from airflow_provider_fc.core.batch import PARAMETERS, Batch, failed_count, failure_text, nothing_expected
+from airflow_provider_fc.core.batch import (
+    COUNT_THEM,
+    PARAMETERS,
+    Batch,
+    failed_count,
+    failure_text,
+    nothing_expected,
+)
 from airflow_provider_fc.core.console import advised_url
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
@@ -45,14 +52,16 @@ _ERRORS: dict[Kind, type[FunctionComputeError]] = {
 
 
 _LIST_THEM = ", or list them with FunctionComputeListInvocationsOperator (fields, statuses)"
+_NEW_RUN = "start a new run under a prefix of its own, such as one with {{ run_id }}"
 _REPEAT_A_PREFIX = (
-    "start a new run under a prefix of its own, such as one with {{ run_id }}: what has failed stays under this one, "
-    "so clearing tasks ends here again (it does not where the sensor waits for invocation_ids)"
+    f"{_NEW_RUN}: what has failed stays under this one, so clearing tasks ends here again (it does not where the "
+    "sensor waits for invocation_ids)"
 )
 _REPEAT_IDS = (
     "clear the tasks that have started them, with everything downstream. What no task of this DAG has started, start "
     "under new ids, and wait for those"
 )
+_GONE = "Clearing this task alone does not help: a record that is gone does not come back"
 
 
 class SensorExecution:
@@ -129,7 +138,10 @@ class SensorExecution:
 
     @property
     def last_known(self) -> str:
-        return f"last known: {self._wait.watch.known if self._wait else 'nothing'}"
+        watched = self._wait.watch if self._wait else None
+        if watched is None:
+            return "last known: nothing"
+        return f"last known: {watched.known}{self._after_a_timeout(watched.last)}"
 
     def _poll_with_current_keys(self, context: Context, refused: AccessDeniedError | None = None) -> Outcome | None:
         """Poll; when the keys are refused, once more if the connection has got new ones meanwhile."""
@@ -185,13 +197,7 @@ class SensorExecution:
             )
         rescheduled_at = self._first_rescheduled_at(context)
         began_at = rescheduled_at or getattr(context.get("ti"), "start_date", None) or datetime.now(UTC)
-        if sensor.timeout > _LONG_WAIT.total_seconds():
-            sensor.log.warning(
-                "timeout is %.1f days, but Function Compute keeps records for %d: give expected_count or "
-                "invocation_ids, so that an expired record cannot be taken for none",
-                sensor.timeout / 86_400,
-                RECORD_RETENTION.days,
-            )
+        self._warn_of_a_long_wait(batch)
         schedule = Schedule(
             poll_interval=poke_interval,
             deadline=began_at + timedelta(seconds=timeout),
@@ -204,6 +210,16 @@ class SensorExecution:
         if rescheduled_at is not None:
             wait.go_on_for_one_poll()
         return wait
+
+    def _warn_of_a_long_wait(self, batch: Batch) -> None:
+        if batch.is_counted or batch.expects_nothing or self.sensor.timeout <= _LONG_WAIT.total_seconds():
+            return
+        self.sensor.log.warning(
+            "timeout is %.1f days, but Function Compute keeps records for %d: set timeout, or give expected_count or "
+            "invocation_ids, so that an expired record cannot be taken for none",
+            self.sensor.timeout / 86_400,
+            RECORD_RETENTION.days,
+        )
 
     def _first_rescheduled_at(self, context: Context) -> datetime | None:
         """Tell when the first try since the last clear began, as Airflow counts in reschedule mode."""
@@ -235,13 +251,26 @@ class SensorExecution:
         if outcome.kind is Kind.SUCCESS and outcome.summary is not None:
             return outcome.summary.to_dict()
         if outcome.kind is Kind.TIMEOUT:
-            raise AirflowSensorTimeout(f"Timed out waiting for {self.sensor.what()}: {outcome.reason}")
-        next_steps = f"\n{self._what_next()}" if outcome.kind is Kind.FAILED else ""
-        raise _ERRORS.get(outcome.kind, errors.TriggerError)(f"{outcome.reason}{next_steps}")
+            raise AirflowSensorTimeout(
+                f"Timed out waiting for {self.sensor.what()}: {outcome.reason}{self._after_a_timeout(outcome.summary)}"
+            )
+        raise _ERRORS.get(outcome.kind, errors.TriggerError)(f"{outcome.reason}{self._next_steps(outcome)}")
 
-    def _what_next(self) -> str:
+    def _next_steps(self, outcome: Outcome) -> str:
         by_prefix = self.sensor.invocation_id_prefix is not None
-        return what_next(self._advised_url, _REPEAT_A_PREFIX if by_prefix else _REPEAT_IDS, otherwise=_LIST_THEM)
+        if outcome.kind is Kind.FAILED:
+            repetition = _REPEAT_A_PREFIX if by_prefix else _REPEAT_IDS
+            return f"\n{what_next(self._advised_url, repetition, otherwise=_LIST_THEM)}"
+        if outcome.kind is Kind.LOST and not outcome.reason.endswith(COUNT_THEM):
+            return f"\nWhat to do next: {_NEW_RUN if by_prefix else _REPEAT_IDS}. {_GONE}"
+        return ""
+
+    def _after_a_timeout(self, last: Summary | None) -> str:
+        """Say what to do where something may be unfinished; where nothing is found the reason says what to check."""
+        if last is not None and not last.total:
+            return ""
+        cut = self._seconds_to_wait() < parameters.seconds("timeout", self.sensor.timeout)
+        return f". What is unfinished goes on: raise {'execution_timeout' if cut else 'timeout'}, then clear this task"
 
     @property
     def _log_tail_lines(self) -> int:

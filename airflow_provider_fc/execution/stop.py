@@ -49,7 +49,9 @@ def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> d
             again = _stop(task, hook, unseen)
             results = {**{name: ids + again[name] for name, ids in results.items()}, "not_found": again["not_found"]}
         counts = ", ".join(f"{len(ids)} {result}" for result, ids in results.items())
-        task.log.info("Function Compute was asked to stop %d invocations: %s", sum(map(len, results.values())), counts)
+        asked = sum(map(len, results.values()))
+        noun = "invocation" if asked == 1 else "invocations"
+        task.log.info("Function Compute was asked to stop %d %s: %s", asked, noun, counts)
         if task.wait_for_completion:
             _wait(task, hook, results["stopped"], poll_interval, timeout)
     return results
@@ -85,8 +87,8 @@ def _ids(task: FunctionComputeStopInvocationsOperator, hook: FunctionComputeHook
     if meant < _SHORTEST_PREFIX and not task.allow_short_prefix:
         raise ParameterError(
             "invocation_id_prefix",
-            f"{task.invocation_id_prefix!r} has only {meant} letters and digits and may match what is not meant; set "
-            "allow_short_prefix=True if it is",
+            f"{task.invocation_id_prefix!r} has fewer than {_SHORTEST_PREFIX} letters and digits and may "
+            "match what is not meant; set allow_short_prefix=True if it is",
         )
     # Not by status: a word that this version does not know is live as well.
     found = hook.list_invocations(
@@ -112,6 +114,11 @@ def _wait(
         batch = Batch.from_parameters(function, invocation_ids=ids[first : first + parameters.MAX_IDS], max_failed=None)
         outcome = wait_here(task, Wait(watch(batch, now), schedule, hook.client.context))
         if outcome.kind is Kind.TIMEOUT:
-            raise WaitTimeoutError(f"Not all have ended within {timeout:g} s: {outcome.reason}")
+            raise WaitTimeoutError(
+                f"Not all have ended within {timeout:g} s: {outcome.reason}; they were asked to stop: raise timeout, "
+                "then clear this task"
+            )
         if outcome.kind is not Kind.SUCCESS:
-            raise InvocationsLostError(outcome.reason)
+            raise InvocationsLostError(
+                f"{outcome.reason}\nWhat to do next: clear this task, which then counts it as not found"
+            )

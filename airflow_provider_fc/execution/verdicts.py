@@ -26,14 +26,16 @@ VERDICTS = (InvocationsFailedError, InvocationsLostError, ParameterError, Access
 
 NO_RETRY = "No retry follows, because it would end the same (set retry_verdicts to have one)"
 AFTERWARDS = "; mend the cause, then clear the task"
-"""Not for a batch that has failed: how that is repeated depends on what has started it, and its error says so."""
+"""Not where invocations are to be repeated: how depends on what has started them, and the error says so."""
+
+_SAYS_HOW_TO_REPEAT = (InvocationsFailedError, InvocationsLostError)
 
 
 def end_retries(error: BaseException, retry_verdicts: object) -> None:
     """Keep Airflow from retrying a verdict, and say so in its text; leave any other error alone."""
     if isinstance(error, VERDICTS) and not isinstance(error, AirflowFailException) and not _wanted(retry_verdicts):
         text = str(error)
-        what = NO_RETRY if isinstance(error, InvocationsFailedError) else f"{NO_RETRY}{AFTERWARDS}"
+        what = NO_RETRY if isinstance(error, _SAYS_HOW_TO_REPEAT) else f"{NO_RETRY}{AFTERWARDS}"
         # The last line of a log is what is read first: of an error of one line it is the one that says what is wrong.
         error.args = (f"{text}\n{what}" if "\n" in text else f"{text}. {what}",)
         error.__class__ = _not_retried(cast("Any", type(error)))

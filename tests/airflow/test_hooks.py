@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import shlex
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -330,8 +331,14 @@ def test_a_blocking_hook_stops_some_at_the_same_time_and_keeps_to_the_most(
 
 @pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks there too
 def test_an_unknown_connection_is_explained(call: Callable[..., Any]) -> None:
-    with pytest.raises(SettingsError, match=r"(?s)'nowhere'.*airflow connections add nowhere.*AIRFLOW_CONN_NOWHERE"):
+    with pytest.raises(
+        SettingsError, match=r"(?s)'nowhere'.*airflow connections add nowhere.*AIRFLOW_CONN_NOWHERE"
+    ) as e:
         call("get_invocation", "resize", "job-1", hook={"fc_conn_id": "nowhere"})
+
+    command = shlex.split(str(e.value).split("`")[1])
+    assert command[:5] == ["airflow", "connections", "add", "nowhere", "--conn-json"]
+    assert Connection.from_json(command[5]).extra_dejson == {"region_id": "cn-hangzhou"}
 
 
 UNREADABLE = {

@@ -341,13 +341,53 @@ def test_an_id_that_cannot_be_submitted_is_explained(
 
 def test_a_retry_watches_what_the_first_try_has_started(emulator: FunctionComputeEmulator) -> None:
     lives(emulator, "Running", "Running", "Running", "Running", "Succeeded")
-    with pytest.raises(WaitTimeoutError, match="it goes on, and a retry watches it again"):
+    with pytest.raises(WaitTimeoutError, match=r"it goes on\. A retry watches it again; raise timeout"):
         run(operator(timeout=0))
 
     result = run(operator())
 
     assert result["status"] == "Succeeded"
     assert len(invoked(emulator)) == 1
+
+
+WATCHED_ON = {
+    "a retry is left": ({}, 2, {}, "it goes on. A retry watches it again; raise timeout if it needs longer. "),
+    "none was asked for": ({"retries": 0}, 1, {"max_tries": 0}, "No retry is left, .*: set retries; raise timeout"),
+    "the last has been": ({}, 3, {}, "No retry is left, .*: set retries; raise timeout"),
+    "after a clear": ({"retries": 0}, 2, {"max_tries": 1}, "No retry is left"),
+}
+
+
+@pytest.mark.parametrize(("parameters", "number", "ti", "text"), WATCHED_ON.values(), ids=WATCHED_ON)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_timeout_says_whether_what_goes_on_is_watched_again(
+    emulator: FunctionComputeEmulator, mode: str, parameters: dict[str, Any], number: int, ti: dict[str, int], text: str
+) -> None:
+    lives(emulator, "Running")
+
+    with pytest.raises(WaitTimeoutError, match=text) as caught:
+        run(operator(**{"timeout": 0, **parameters, **MODES[mode]}), try_number=number, **ti)
+    assert str(caught.value).endswith("Clearing this task starts another one beside it")
+
+
+def test_clearing_a_task_whose_timeout_has_passed_does_what_its_error_says(emulator: FunctionComputeEmulator) -> None:
+    lives(emulator, "Running")
+    for parameters, says in (
+        ({}, "starts another one beside it"),
+        ({"invocation_id": "mine"}, "its invocation_id is in use"),
+    ):
+        with pytest.raises(WaitTimeoutError, match=says):
+            run(operator(retries=0, timeout=0, **parameters), max_tries=0, try_number=1)
+
+    with pytest.raises(WaitTimeoutError):
+        run(operator(retries=0, timeout=0), max_tries=1, try_number=2)
+    with pytest.raises(
+        AirflowFailException,
+        match=r"mine is in use, .* or this task, before it was cleared, .* leave invocation_id out",
+    ):
+        run(operator(retries=0, timeout=0, invocation_id="mine"), max_tries=1, try_number=2)
+
+    assert len(invoked(emulator)) == 3
 
 
 def test_a_retry_takes_over_the_result_of_what_has_succeeded_meanwhile(emulator: FunctionComputeEmulator) -> None:
@@ -586,8 +626,12 @@ def test_a_function_that_keeps_no_records_is_not_waited_for_until_the_timeout(
     hasten(records={"accepted": 0.2})
     emulator.add_faults([{"action": "status", "status": 404, "code": "AsyncTaskNotFound", "operation": "Get"}])
 
-    with pytest.raises(InvocationsLostError, match=r"was accepted, but there is no record of it.*task mode"):
+    with pytest.raises(InvocationsLostError, match=r"was accepted, but there is no record of it.*task mode") as caught:
         run(operator(**MODES[mode]), try_number=1)
+    assert str(caught.value).endswith(
+        "\nWhat to do next: see in the function's own log whether it has run; clear this task, which starts another "
+        "invocation"
+    )
 
 
 def test_a_timeout_names_the_time_that_was_given(emulator: FunctionComputeEmulator) -> None:

@@ -68,6 +68,61 @@ def add(emulator: FunctionComputeEmulator, *statuses: str, **script: Any) -> Non
     )
 
 
+UNFINISHED = {
+    "running": (["Running"], {}, True),
+    "by ids": (["Running"], {"invocation_ids": ["job-0"]}, True),
+    "fewer than expected": (["Succeeded"], {"expected_count": 2}, True),
+    "nothing there": ([], {}, False),
+}
+
+
+@pytest.mark.parametrize(("statuses", "parameters", "goes_on"), UNFINISHED.values(), ids=UNFINISHED)
+@pytest.mark.parametrize("mode", ["poke", "deferred"])
+def test_a_timeout_says_how_to_wait_longer_where_something_was_found(
+    emulator: FunctionComputeEmulator, mode: str, statuses: list[str], parameters: dict[str, Any], goes_on: bool
+) -> None:
+    add(emulator, *statuses)
+
+    with pytest.raises(AirflowSensorTimeout) as caught:
+        run(sensor(mode, timeout=0.1, **parameters))
+
+    advice = ". What is unfinished goes on: raise timeout, then clear this task"
+    assert str(caught.value).endswith(advice) == goes_on
+    assert ("(check " in str(caught.value)) != goes_on or "expected_count" in parameters
+
+
+def test_a_wait_that_execution_timeout_has_cut_says_so(emulator: FunctionComputeEmulator) -> None:
+    add(emulator, "Running")
+
+    with pytest.raises(AirflowSensorTimeout, match=r"goes on: raise execution_timeout, then clear this task$"):
+        run(sensor("poke", execution_timeout=timedelta(seconds=0.3)))
+
+
+PROTECTED = {
+    "a prefix alone": ({}, True),
+    "a count": ({"expected_count": 1}, False),
+    "nothing to wait for": ({"expected_count": 0}, False),
+    "ids": ({"invocation_ids": ["job-0"]}, False),
+    "a short wait": ({"timeout": 3600}, False),
+}
+
+
+@pytest.mark.parametrize(("parameters", "warned"), PROTECTED.values(), ids=PROTECTED)
+def test_a_wait_as_long_as_records_are_kept_is_warned_of_where_nothing_protects_from_it(
+    emulator: FunctionComputeEmulator,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    parameters: dict[str, Any],
+    warned: bool,
+) -> None:
+    add(emulator, "Succeeded")
+
+    sensor(**{"timeout": 7 * 86_400, **parameters}).execute(context())
+
+    told = capfd.readouterr().out + caplog.text
+    assert ("keeps records for 7: set timeout, or give expected_count or invocation_ids" in told) == warned
+
+
 @pytest.mark.parametrize("word", ["False", "false", False])
 def test_the_text_false_does_not_defer(emulator: FunctionComputeEmulator, word: Any) -> None:
     add(emulator, "Running")

@@ -12,6 +12,7 @@ from running import MODES, context, fire, rebuilt, run
 
 from airflow_provider_fc import exceptions
 from airflow_provider_fc.base import FunctionComputeTask
+from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
 from airflow_provider_fc.emulator.schema import Life
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.execution.verdicts import AFTERWARDS, NO_RETRY, VERDICTS, end_retries
@@ -127,7 +128,8 @@ def test_a_verdict_comes_out_of_a_pickle_as_ours(kind: type[exceptions.FunctionC
 
     assert isinstance(error, AirflowException)
     assert type(again) is kind
-    advised = "" if kind is exceptions.InvocationsFailedError else AFTERWARDS
+    repeated = issubclass(kind, exceptions.InvocationsFailedError | exceptions.InvocationsLostError)
+    advised = "" if repeated else AFTERWARDS
     assert str(again) == str(error) == f"text. {NO_RETRY}{advised}"
 
 
@@ -169,6 +171,47 @@ def test_a_failure_says_how_to_repeat_what_has_failed(
     assert last == NO_RETRY
 
 
+LOST = {
+    "a prefix": ({}, "start a new run under a prefix of its own, such as one with {{ run_id }}. "),
+    "ids": (
+        {"invocation_id_prefix": None, "invocation_ids": ["job-0"]},
+        "clear the tasks that have started them, with everything downstream. What no task of this DAG has started, ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("which", "first"), LOST.values(), ids=LOST)
+def test_what_is_lost_is_started_again_instead_of_waited_for_again(
+    emulator: FunctionComputeEmulator, which: dict[str, Any], first: str
+) -> None:
+    event = Outcome(Kind.LOST, "how it ended cannot be known", Summary({})).to_json()
+    emulator.add_invocations([{"function": "resize", "id": "job-0", "statuses": ["Running"]}])
+    waiting = sensor("deferred", **which)
+    with pytest.raises(TaskDeferred) as deferred:
+        waiting.execute(context())
+
+    with pytest.raises(exceptions.InvocationsLostError) as caught:
+        waiting.resume_execution(deferred.value.method_name, {"event": event}, context())
+    gone, advised, last = str(caught.value).splitlines()
+
+    assert gone == "how it ended cannot be known"
+    assert advised.startswith(f"What to do next: {first}")
+    assert advised.endswith("Clearing this task alone does not help: a record that is gone does not come back")
+    assert last == NO_RETRY
+
+
+def test_where_a_count_is_missing_it_is_to_be_given(emulator: FunctionComputeEmulator) -> None:
+    emulator.add_invocations(
+        [{"function": "resize", "id": "job-0", "statuses": ["Succeeded"], "submitted_seconds_ago": 6.6 * 86_400}]
+    )
+
+    error = error_of(sensor("poke"))
+
+    assert isinstance(error, exceptions.InvocationsLostError)
+    assert "give expected_count or invocation_ids, or started_after" in str(error)
+    assert str(error).endswith(f", then clear this task. {NO_RETRY}")
+
+
 def test_a_failed_invocation_of_the_operator_s_own_is_repeated_by_clearing_it(
     emulator: FunctionComputeEmulator,
 ) -> None:
@@ -201,7 +244,7 @@ def advice(task: FunctionComputeTask) -> str:
 def test_only_what_is_at_alibaba_cloud_is_to_be_looked_at_in_its_console(
     emulator: FunctionComputeEmulator, connection: Callable[..., str], who: str
 ) -> None:
-    assert "look at what the emulator prints" in advice(add_what_fails(emulator, who, 1))
+    assert "look in the emulator's output, if this runs on it" in advice(add_what_fails(emulator, who, 1))
 
     # What asks an endpoint there through a proxy gets the answers of that.
     extra = {**extra_of(emulator), "proxy": emulator.endpoint}

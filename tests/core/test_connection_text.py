@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import msgspec
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_fc.core.connection_text import not_an_object, problem_of
+from airflow_provider_fc.core.connection_text import CONNECTION, not_an_object, problem_of
 
 JSON = "its JSON is not a JSON object (JSON is malformed: "
 FIELDS = "it knows conn_type, host, port, login, password, schema, extra, description, and all else belongs into extra"
@@ -92,3 +93,11 @@ def test_a_text_that_is_no_object_is_told_from_one_of_another_kind(text: str, re
 
     assert told.startswith(f"is not a JSON object ({reason}")
     assert told.endswith('write it as in {"region_id": "cn-hangzhou"}, names and texts in double quotes')
+
+
+def test_the_example_of_a_connection_is_one_that_airflow_reads() -> None:
+    fields = json.loads(CONNECTION)
+
+    assert fields["conn_type"] == "alibaba_fc"
+    assert fields["extra"] == {"region_id": "cn-hangzhou"}
+    assert problem_of(CONNECTION) == "correct its JSON or URI"  # nothing to complain of

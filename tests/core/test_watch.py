@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from harness import START, World
+from msgspec.structs import replace as replace_in_struct
 
 from airflow_provider_fc.core.api import function_ref
 from airflow_provider_fc.core.batch import Batch, nothing_expected, unfinished
@@ -75,6 +77,7 @@ def test_nothing_found_waits(world: World) -> None:
     assert world.run(world.wait().run(world.context)).kind is Kind.TIMEOUT
 
 
+FORGOTTEN = "an emulator restarted without --state has forgotten everything"
 WHERE_ELSE = {
     "prefix": (
         {},
@@ -96,7 +99,34 @@ def test_where_nothing_is_found_the_message_names_what_else_it_may_be(
     outcome = world.run(getattr(world.wait(**parameters), poll)(world.context))
 
     assert outcome.reason.startswith(text)
-    assert "region_id, and that the function is in asynchronous task mode)" in outcome.reason
+    assert f"region_id, and that the function is in asynchronous task mode; {FORGOTTEN})" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "named"),
+    [
+        (None, False),
+        ("https://fcv3.cn-hangzhou.aliyuncs.com", False),
+        ("http://1234567890123456.cn-hangzhou-internal.fc.aliyuncs.com", False),
+        ("http://127.0.0.1:9000", True),
+        ("https://fc.test", True),
+    ],
+)
+def test_a_restarted_emulator_is_named_where_it_may_be_one(world: World, endpoint: str | None, named: bool) -> None:
+    settings = replace(world.settings, endpoint=endpoint, region_id="cn-hangzhou")
+    world.context = replace_in_struct(world.context, settings=settings)
+    wait = world.wait()
+    nothing_yet = world.run(wait.poke(world.context)).reason
+    nothing = world.run(world.wait(on_empty="fail").poke(world.context)).reason
+    world.add("job-1", statuses=["Running"], disappears_after=100)
+    world.run(wait.poke(world.context))
+    for _ in range(2):
+        world.clock.sleep(120)
+        lost = world.run(wait.poke(world.context))
+
+    assert lost.kind is Kind.LOST
+    assert f"or was removed{f' ({FORGOTTEN})' if named else ''}, so how it ended cannot be known" in lost.reason
+    assert [FORGOTTEN in reason for reason in (nothing_yet, nothing)] == [named, named]
 
 
 def test_where_nothing_is_found_the_service_and_the_qualifier_are_named() -> None:
@@ -130,7 +160,7 @@ def test_whoever_finds_nothing_is_told_what_to_check(world: World, on_empty: str
     reason = world.run(world.wait(on_empty=on_empty).poke(world.context)).reason
 
     assert "(check invocation_id_prefix 'job-', function_name 'resize', service_name (none: FC 3.0)" in reason
-    assert reason.endswith("region_id, and that the function is in asynchronous task mode)")
+    assert reason.endswith(f"region_id, and that the function is in asynchronous task mode; {FORGOTTEN})")
 
 
 def test_whoever_submits_nothing_is_told_what_to_check() -> None:

@@ -227,7 +227,7 @@ def test_a_wrong_option_is_a_usage_error(capsys, argument):
         (["--functions", "{}.missing"], "", "relative to where you are"),
         (["--functions", "{0.parent}/x.py:f"], "", "relative to where you are"),
         (["--scenario", "{}"], '{"invocation": []}', "did you mean `invocations`"),
-        (["--scenario", "{}"], "{", "truncated"),
+        (["--scenario", "{}"], "{", "{}: Input data was truncated"),
         (["--scenario", "{}"], '{"invocations": [{"function": "f", "id_template": "{foo}-{index}"}]}', "braces hold"),
         (["--scenario", "{}"], '{"switches": {"list_lag": 1e308}}', "<= 1000000000.0"),
         (["--scenario", "{}"], '{"functions": {"f": {"timeline": [[1e308, "Running"]]}}}', "<= 1000000000.0"),
