@@ -16,7 +16,13 @@ from airflow_provider_fc.core import defaults, parameters
 from airflow_provider_fc.core.api import FunctionRef
 from airflow_provider_fc.core.endpoints import is_alibaba_clouds
 from airflow_provider_fc.core.errors import ParameterError
-from airflow_provider_fc.core.invocations import SUCCESS_STATUSES, TERMINAL_STATUSES, Invocation, is_terminal
+from airflow_provider_fc.core.invocations import (
+    SUCCESS_STATUSES,
+    TERMINAL_STATUSES,
+    Invocation,
+    is_terminal,
+    iso8601,
+)
 from airflow_provider_fc.core.limits import RECORD_RETENTION, RECORDS_ARE_KEPT
 from airflow_provider_fc.core.outcome import MAX_LISTED_FAILURES, Failure, Kind, Outcome, Summary, counts_text
 from airflow_provider_fc.core.progress import Counts
@@ -279,6 +285,8 @@ def _where_else(batch: Batch, endpoint: str | None) -> str:
     if batch.visible_within is not None:
         return ""  # submitted by this very task
     which = f"invocation_id_prefix {batch.prefix!r}" if batch.prefix else "invocation_ids"
+    if batch.started_after is not None:
+        which += f", started_after {iso8601(batch.started_after)}"
     return f" (check {which}, {names_to_check(batch.function, endpoint)})"
 
 

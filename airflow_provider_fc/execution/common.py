@@ -57,9 +57,13 @@ def push_link(task: FunctionTask, hook: FunctionComputeHook, context: Context) -
         _compat.push_link(ti, XCOM_KEY, url)
 
 
+_NARROWED_BY = ("statuses", "started_after", "started_before")
+
+
 def if_not_expected(task: FunctionTask, hook: FunctionComputeHook, prefix: object) -> str:
     """Say what to check where nothing was found: a wrong name finds nothing instead of failing."""
-    which = f"invocation_id_prefix {prefix!r}, " if prefix else ""
+    given = {"invocation_id_prefix": prefix, **{name: getattr(task, name, None) for name in _NARROWED_BY}}
+    which = "".join(f"{name} {value!r}, " for name, value in given.items() if value)
     names = names_to_check(function_of_task(task, hook), hook.settings.endpoint)
     return f"; if there should be some, check {which}{names}"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import BaseOperator
 from jinja2 import Undefined
 from jinja2.nativetypes import NativeEnvironment
 
@@ -90,11 +91,19 @@ def settle(task: FunctionComputeTask) -> None:
     mapped = mapped_arguments(task)
     for name in task.parameters:
         value = getattr(task, name)
+        _refuse_a_task(name, value)
         if value is None or isinstance(value, Undefined) or _rendered_nothing(task, name, value):
             _refuse_lost(task, name, value, is_mapped=name in mapped)
     for name in _FLAGS:
         if hasattr(task, name):
             setattr(task, name, boolean(name, getattr(task, name)))
+
+
+def _refuse_a_task(name: str, value: object) -> None:
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else (value,)
+    for each in values:
+        if isinstance(each, BaseOperator):
+            raise ParameterError(name, f"is the task {each.task_id!r}, not its result; give the task's .output")
 
 
 def _rendered_nothing(task: FunctionComputeTask, name: str, value: object) -> bool:

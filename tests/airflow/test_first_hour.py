@@ -136,6 +136,11 @@ IN_THE_LOG = {
         ("0 invocations were listed", "check invocation_id_prefix 'rum-1-'", *CHECK),
         fails=False,
     ),
+    "filters_that_exclude_all": Mistake(
+        "List(function_name='resize', statuses='Stopped', started_after='2026-01-02T00:00:00Z')",
+        ("0 invocations were listed", "check statuses 'Stopped', started_after '2026-01-02T00:00:00Z', function_name"),
+        fails=False,
+    ),
     "prefix_misspelt_stop": Mistake(
         "Stop(function_name='resize', invocation_id_prefix='rum-1-')",
         ("No unfinished invocations", "check invocation_id_prefix 'rum-1-'", *CHECK),

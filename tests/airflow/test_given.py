@@ -438,3 +438,19 @@ def test_a_mistake_is_an_import_error_of_its_dag_file(dags_folder: Path) -> None
 
     assert "statuses: 'Suceeded' is not one of" in error
     assert "(task 'rows')" in error
+
+
+@every_parameter
+@pytest.mark.parametrize("inside", [False, True], ids=["itself", "in a list"])
+def test_a_task_in_the_place_of_its_result_is_named_with_the_way_to_its_result(
+    cls: Any, name: str, inside: bool
+) -> None:
+    with DAG("dag", schedule=None) as dag:
+        upstream = FunctionComputeInvokeOperator(task_id="upstream", function_name="resize")
+        task = make(cls, dag)
+    setattr(task, name, [upstream] if inside else upstream)
+
+    with pytest.raises(
+        ParameterError, match=f"^{name}: is the task 'upstream', not its result; give the task's .output"
+    ):
+        settle(task)

@@ -88,6 +88,10 @@ WHERE_ELSE = {
         {"invocation_ids": ["job-1", "job-2"]},
         "nothing found yet, 2 expected (check invocation_ids, function_name",
     ),
+    "time": (
+        {"started_after": 1_795_814_530_984},
+        "nothing found yet (check invocation_id_prefix 'job-', started_after 2026-11-27T21:22:10.984Z, function_name",
+    ),
 }
 
 
