@@ -151,8 +151,8 @@ def invocation_ids(
         raise ParameterError(
             name,
             f"{missing} of {len(items)} ids {is_or_are} missing: the tasks that should give them have submitted "
-            f"nothing or not finished, or give them under another XCom key; check both"
-            f"{instead if missing < len(items) else ''}",
+            "nothing, not finished, or failed (what these have submitted is in output['invocation_id']), or give them "
+            f"under another XCom key; check which{instead if missing < len(items) else ''}",
         )
     if of is not None:
         _refuse_strangers(name, items, of)

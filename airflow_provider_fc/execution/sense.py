@@ -270,7 +270,11 @@ class SensorExecution:
         if last is not None and not last.total:
             return ""
         cut = self._seconds_to_wait() < parameters.seconds("timeout", self.sensor.timeout)
-        return f". What is unfinished goes on: raise {'execution_timeout' if cut else 'timeout'}, then clear this task"
+        limit = "execution_timeout" if cut else "timeout"
+        return (
+            f". What is unfinished goes on: raise {limit}, then clear this task. What was expected and is not found: "
+            "clear the tasks that should start it, with everything downstream"
+        )
 
     @property
     def _log_tail_lines(self) -> int:

@@ -330,7 +330,7 @@ def test_a_missing_id_is_an_error_unless_it_may_be_left_out(value: Any, missing:
     text = problem(parameters.invocation_ids, parameters.known_ids("invocation_ids", value, on_missing="fail"))
 
     assert f"{missing} of {missing + len(known)} ids {'is' if missing == 1 else 'are'} missing" in text
-    assert "or give them under another XCom key; check both" in text
+    assert "or give them under another XCom key; check which" in text
     assert ("on_missing='ignore'" in text) == bool(known)  # it would help nobody where all are missing
     assert parameters.known_ids("invocation_ids", value, on_missing="ignore") == known
 

@@ -42,7 +42,7 @@ def test_no_list_at_all_is_refused_before_anything_is_stopped() -> None:
 
 @pytest.mark.parametrize("ids", [[None], ["job-1", None]], ids=str)
 def test_a_hook_s_missing_id_comes_without_advice_for_operators(ids: list[Any]) -> None:
-    with pytest.raises(ParameterError, match=r"1 of \d ids is missing: .* XCom key; check both$"):
+    with pytest.raises(ParameterError, match=r"1 of \d ids is missing: .* XCom key; check which$"):
         stop_operations(STOP.function, ids)
 
 
