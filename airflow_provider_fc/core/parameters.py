@@ -195,7 +195,7 @@ def _is_missing(item: object) -> bool:
 def _items(name: str, value: object) -> Iterable[object]:
     if isinstance(value, str):
         with suppress(msgspec.DecodeError, UnicodeEncodeError):
-            return msgspec.json.decode(value, type=list[object])
+            return msgspec.json.decode(value.encode(), type=list[object])
         if kind := _was(name, value):
             raise ParameterError(name, f"is a {kind} {_MADE_TEXT}")
         if "," in value:
@@ -232,7 +232,7 @@ def refuse_python_text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value.startswith(("{", "[")):
         return
     with suppress(msgspec.DecodeError, UnicodeEncodeError):
-        msgspec.json.decode(value)
+        msgspec.json.decode(value.encode())
         return
     try:
         kind = type(ast.literal_eval(value)).__name__

@@ -739,3 +739,26 @@ def test_field_names_are_read_in_every_form(value: Any, names: tuple[str, ...]) 
 )
 def test_field_names_that_do_not_exist_are_refused(value: Any, text: str) -> None:
     assert text in problem(parameters.fields, value)
+
+
+class Markup(str):
+    """Text of a kind of its own, as template engines give it."""
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (Markup("job-1"), ("job-1",)),
+        (Markup('["job-1", "job-2"]'), ("job-1", "job-2")),
+        ([Markup("job-1"), {"invocation_id": Markup("job-2")}], ("job-1", "job-2")),
+    ],
+)
+def test_ids_may_be_text_of_any_kind(given: object, read: tuple[str, ...]) -> None:
+    assert parameters.invocation_ids("invocation_ids", given) == read
+
+
+def test_words_and_payloads_may_be_text_of_any_kind() -> None:
+    assert parameters.statuses("statuses", Markup('["Failed"]')) == ("Failed",)
+    parameters.refuse_python_text("payload", Markup('{"key": 1}'))
+    with pytest.raises(ParameterError, match="is a dict turned into text"):
+        parameters.refuse_python_text("payload", Markup("{'key': 1}"))
