@@ -17,6 +17,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
@@ -255,6 +256,15 @@ class Emulator(Program):
         ask(self.port, "POST", "/_emulator/invocations", {"invocations": invocations})
 
 
+def publish(database: Path, template: Path) -> None:
+    """Keep a copy of a database for the next run, under its name only when it is whole.
+
+    Others may do the same at the same moment, so each writes to a file of its own.
+    """
+    with tempfile.TemporaryDirectory(dir=template.parent) as own:
+        shutil.copyfile(database, Path(own) / template.name).replace(template)
+
+
 class Airflow:
     """One Airflow with its own home, whose programs end with it. DAGs are paused until somebody unpauses them: a task
     that is started before the API server answers has failed.
@@ -321,9 +331,7 @@ class Airflow:
         if not migrated.exists():
             self._say("creating Airflow's database (only the first time)")
             self._migrate()
-            new = migrated.with_suffix(".new")
-            shutil.copyfile(self.home / "airflow.db", new)
-            new.replace(migrated)
+            publish(self.home / "airflow.db", migrated)
         shutil.copyfile(migrated, self.home / "airflow.db")
 
     def _migrate(self) -> None:

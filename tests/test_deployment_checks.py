@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
 from batches import KINDS, Plan, judge
-from local_airflow import REPOSITORY, Airflow, Failure, Program, Run, environment
+from local_airflow import REPOSITORY, Airflow, Failure, Program, Run, environment, publish
 from triggerer_loops import Collections, CpuWaits, warnings
 
 NOW = 1_795_797_525.873751
@@ -236,3 +237,22 @@ def test_a_program_ends_when_its_holder_is_killed(tmp_path: Path) -> None:
 
     assert len(found) == 4
     assert alive == []
+
+
+def test_two_programs_that_begin_at_the_same_moment_both_keep_the_database_they_have_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, template = tmp_path / "airflow.db", tmp_path / "templates" / "airflow.db"
+    database.write_text("all of it")
+    template.parent.mkdir()
+    copy = shutil.copyfile
+
+    def copy_while_another_finishes(source: Path, target: Path) -> Path:
+        copied = copy(source, target)
+        monkeypatch.setattr(shutil, "copyfile", copy)
+        publish(database, template)
+        return copied
+
+    monkeypatch.setattr(shutil, "copyfile", copy_while_another_finishes)
+    publish(database, template)
+    assert [(each.name, each.read_text()) for each in template.parent.iterdir()] == [("airflow.db", "all of it")]
