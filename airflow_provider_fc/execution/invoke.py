@@ -50,8 +50,9 @@ _MADE_ID_IN_USE = (
     "task's own"
 )
 _OWN_ID_IN_USE = (
-    "another task, run or Airflow has it, or this task, before it was cleared, and it is left alone. FC accepts an "
-    "invocation_id once: leave invocation_id out, so that each start has an id of its own, or give another one"
+    "another task, map index, run or Airflow has it, or this task, before it was cleared, and it is left alone. FC "
+    "accepts an invocation_id once: leave invocation_id out, so that each start has an id of its own, or give "
+    "another one"
 )
 
 
