@@ -34,6 +34,13 @@ class Task(msgspec.Struct, frozen=True):
     context: Context
     only_load: bool = False
 
+    @property
+    def failed(self) -> str:
+        """Say that it has failed, so that whoever knows the invocation finds it."""
+        of = self.context
+        which = f" [invocation {of.invocation_id}, attempt {of.attempt}, request id {of.request_id}]"
+        return f"{of.function_name} failed{'' if self.only_load else which}"
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """How a task ended: with a result, or an ``error`` that names type and message."""
@@ -80,7 +87,7 @@ def execute(task: Task) -> Outcome:
         result = None if task.only_load else function(task.event, task.context)
         return Outcome(_as_bytes(result)[:RETURN_LIMIT])
     except BaseException as error:  # whatever a function raises, SystemExit too, is its outcome
-        log.exception("%s failed", task.target.name)
+        log.exception("%s", task.failed)
         return Outcome(error=f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -20,6 +21,8 @@ from airflow_provider_fc.emulator.functions import Target
 from airflow_provider_fc.emulator.invocations import Invocation
 from airflow_provider_fc.emulator.state import FunctionComputeState
 from airflow_provider_fc.emulator.worker import Outcome, Task
+
+log = logging.getLogger(__name__)
 
 # A fresh interpreter rather than multiprocessing's spawn, which runs the caller's __main__ again in every worker and
 # leaves its resource tracker running.
@@ -157,11 +160,14 @@ class WorkerPool:
         execution = jobs.begin(invocation, f"c-emulator-{process.pid}", process.kill)
         if execution is None:  # stopped meanwhile
             return True  # pragma: no cover - a race
-        outcome = process.execute(self._task(invocation))
+        task = self._task(invocation)
+        outcome = process.execute(task)
         if self._closing:
             return False
-        result = outcome.result if outcome else b""
-        stopped = jobs.finish(invocation, execution, result=result, error=_problem(process, outcome))
+        result, problem = outcome.result if outcome else b"", _problem(process, outcome)
+        if outcome is None and invocation.last.status != "Stopping":
+            log.error("%s: %s", task.failed, problem)
+        stopped = jobs.finish(invocation, execution, result=result, error=problem)
         return outcome is not None and not stopped
 
     def _task(self, invocation: Invocation) -> Task:

@@ -133,11 +133,18 @@ def test_a_handler_from_the_vendor_s_pages_works(alone, capfd):
 
 
 def test_the_traceback_of_a_function_that_fails_is_on_the_emulator_s_stderr(alone, capfd):
-    run(alone, "fail")
+    done = run(alone, "fail")
 
     logged = capfd.readouterr().err
-    assert "[ERROR] fail failed" in logged
+    assert f"[ERROR] fail failed [invocation {done.id}, attempt 1, request id {done.request_id}]\n" in logged
     assert 'raise ValueError("not a text file")' in logged
+
+
+def test_a_worker_process_that_a_function_ends_is_logged_with_the_invocation(alone, caplog, capfd):
+    done = run(alone, "die")
+
+    logged = caplog.text + capfd.readouterr().out
+    assert f"die failed [invocation {done.id}, attempt 1, request id {done.request_id}]: the worker process" in logged
 
 
 def test_a_function_finds_the_documented_variables_of_its_own_invocation(alone):
