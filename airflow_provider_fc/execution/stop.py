@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _SHORTEST_PREFIX = 3
 """Letters and digits."""
 
+_NAMED = 5
+"""Ids that a line of the log names at most."""
+
 
 def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> dict[str, list[str]]:
     """Stop what was asked for, and wait for its end where that is wanted."""
@@ -51,10 +54,16 @@ def execute(task: FunctionComputeStopInvocationsOperator, context: Context) -> d
         counts = ", ".join(f"{len(ids)} {result}" for result, ids in results.items())
         asked = sum(map(len, results.values()))
         noun = "invocation" if asked == 1 else "invocations"
+        counts += _named(results["not_found"])
         task.log.info("Function Compute was asked to stop %d %s: %s", asked, noun, counts)
         if task.wait_for_completion:
             _wait(task, hook, results["stopped"], poll_interval, timeout)
     return results
+
+
+def _named(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return f" ({', '.join(ids[:_NAMED])}{more})" if ids else ""
 
 
 def _stop(

@@ -49,6 +49,15 @@ def test_each_id_has_its_result(emulator: FunctionComputeEmulator) -> None:
     assert emulator.state.status("resize", "other") == "Running"
 
 
+def test_the_log_names_what_was_not_found(
+    emulator: FunctionComputeEmulator, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stop(invocation_ids=[f"gone-{number}" for number in range(7)])
+
+    told = capfd.readouterr().out + caplog.text
+    assert "7 not_found (gone-0, gone-1, gone-2, gone-3, gone-4 and 2 more)" in told
+
+
 def test_the_rows_of_another_function_are_an_error_and_no_clean_up_that_finds_nothing(
     emulator: FunctionComputeEmulator,
 ) -> None:
