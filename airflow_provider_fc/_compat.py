@@ -21,6 +21,8 @@ except ImportError:  # Airflow 2.11
 else:
     AIRFLOW_2 = False
 ASKS_ON_THE_LOOP = hasattr(masking, "amask_secret")  # Airflow 3.3.2 and later can, without blocking it
+SHORTEST_RESCHEDULE = 0.0 if AIRFLOW_2 else 10.0
+"""Seconds. Airflow 3 itself may fail a rescheduled task that comes back sooner."""
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context

@@ -17,6 +17,10 @@ else:
     _Base = object
 
 
+GIVEN_UP = "__fail__"
+"""What Airflow calls the method of a deferred task whose trigger has timed out or failed."""
+
+
 def check_literals(task_id: str | None, given: Mapping[str, Any]) -> None:
     """Name what is wrong whatever templates render."""
     from airflow_provider_fc.core import literals  # brings msgspec, which importing a DAG file need not

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import AirflowException, BaseOperator, conf
 
-from airflow_provider_fc.base import FunctionComputeTask
+from airflow_provider_fc.base import GIVEN_UP, FunctionComputeTask
 from airflow_provider_fc.core import defaults
 
 if TYPE_CHECKING:
@@ -200,6 +200,15 @@ class FunctionComputeInvokeOperator(FunctionComputeTask, BaseOperator):
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Turn the trigger's event into this task's result."""
         return self._executing().complete(event, context)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after a deferral."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowException as error:
+            if next_method != GIVEN_UP:
+                raise
+            raise self._executing().no_event(error, (next_kwargs or {}).get("error"), context) from None
 
     def on_kill(self) -> None:
         """Stop the invocation that this task has started."""

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_fc._compat import poll_until_done
-from airflow_provider_fc.base import FunctionComputeTask, check_literals
+from airflow_provider_fc.base import GIVEN_UP, FunctionComputeTask, check_literals
 from airflow_provider_fc.core import defaults
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class FunctionComputeInvocationsSensor(FunctionComputeTask, BaseSensorOperator):
 
     def _resume(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Judge a trigger that timed out or crashed ourselves: Airflow's versions differ, and hide crashes as skips."""
-        if next_method != "__fail__":
+        if next_method != GIVEN_UP:
             return super().resume_execution(next_method, next_kwargs, context)
         with self._outcome_policy():
             try:

@@ -31,6 +31,8 @@ LAST_POLL = timedelta(seconds=30)
 PROGRESS_INTERVAL = 300.0
 """Seconds between two counts of a batch at least."""
 
+LAST_POLL_FAILED = "the last poll failed"
+
 HEARTBEAT = timedelta(minutes=10)
 SLOWEST = 8.0
 
@@ -176,6 +178,13 @@ class Wait:
         self.answered = self.accepted = False
         self.counted_for = 0.0
 
+    @property
+    def known(self) -> str:
+        """What the polls have found so far, and what the last one failed on, in words."""
+        if self._error is None:
+            return self.watch.known
+        return f"{LAST_POLL_FAILED} ({self._error}); before it: {self.watch.known}"
+
     def go_on_for_one_poll(self) -> None:
         """Take over from an earlier process, in one that polls once."""
         self.answered = self.accepted = True
@@ -245,9 +254,7 @@ class Wait:
         context = context.until(max(self.schedule.deadline, context.now()) + LAST_POLL)
         outcome = yield from self._tolerant(self.watch.last_poll(context))
         if outcome is None:
-            return Outcome(
-                Kind.TIMEOUT, f"the last poll failed ({self._error}); before it: {self.watch.known}", self.watch.last
-            )
+            return Outcome(Kind.TIMEOUT, self.known, self.watch.last)
         return outcome if outcome.decided else replace(outcome, kind=Kind.TIMEOUT)
 
     def _tolerant(self, poll: Flow[Outcome], *, denied_ends: bool = False) -> Flow[Outcome | None]:
@@ -263,9 +270,11 @@ class Wait:
             if not (self._tolerates(error) or self.schedule.silent_fail):
                 raise
             self.pace.slow_down(error)
-            self._progress.failed(error)
             self._error = error
+            if self._now() < self.schedule.deadline:  # else it may have been cut off, and what comes next is the last
+                self._progress.failed(error)
             return None
+        self._error = None
         self.answered = self.accepted = True
         self.pace.recover()
         counts, self.watch.counts = self.watch.counts, None

@@ -28,11 +28,19 @@ from airflow_provider_fc.core.invoking import Started, TaskKey, look_up, start
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, StopInvocation
 from airflow_provider_fc.core.outcome import Failure, Kind, Outcome
 from airflow_provider_fc.core.stopping import stop_submitted
-from airflow_provider_fc.core.wait import Schedule, Wait
+from airflow_provider_fc.core.wait import LAST_POLL_FAILED, Schedule, Wait
 from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link, what_next
 from airflow_provider_fc.execution.given import settle
-from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of, wait_here
+from airflow_provider_fc.execution.waiting import (
+    TRIGGER_TIMEOUT,
+    broken_trigger,
+    deferral,
+    deferred_seconds,
+    no_answer,
+    outcome_of,
+    wait_here,
+)
 from airflow_provider_fc.triggers import FunctionComputeInvocationTrigger
 
 if TYPE_CHECKING:
@@ -247,13 +255,27 @@ class InvokeExecution:
         if outcome.kind in (Kind.SUCCESS, Kind.FAILED):
             return self._result(self._record(invocation_id, succeeded=outcome.kind is Kind.SUCCESS))
         if outcome.kind is Kind.TIMEOUT:
-            raise WaitTimeoutError(
-                f"Invocation {invocation_id} of {self.task.function_name} has not ended within {self._seconds():g} s "
-                f"({outcome.reason}); it goes on. {self._watching_on(context)}"
-            )
+            raise self._timed_out(f"Invocation {invocation_id} of {self.task.function_name}", outcome.reason, context)
         raise InvocationsLostError(
             f"{outcome.reason}\nWhat to do next: see in the function's own log whether it has run; {self._repetition()}"
         )
+
+    def _timed_out(self, which: str, reason: str, context: Context) -> Exception:
+        seconds, next_step = f"{self._seconds():g} s", self._watching_on(context)
+        if reason.startswith(LAST_POLL_FAILED):
+            return WaitTimeoutError(f"{which} was not seen to end within {seconds} ({reason}). {next_step}")
+        return WaitTimeoutError(f"{which} has not ended within {seconds} ({reason}); it goes on. {next_step}")
+
+    def no_event(self, error: Exception, reason: object, context: Context) -> Exception:
+        """Tell in one error why the trigger has sent nothing.
+
+        :param reason: Airflow's own word for it.
+        """
+        what = f"an invocation of {self.task.function_name}"
+        next_step = f". {self._watching_on(context)}"
+        if reason == TRIGGER_TIMEOUT:
+            return WaitTimeoutError(no_answer(what, next_step))
+        return TriggerError(broken_trigger(what, error, next_step))
 
     def _watching_on(self, context: Context) -> str:
         """Say how what goes on is watched again, and what starts another one beside it."""

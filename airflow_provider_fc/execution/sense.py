@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturnValue
 
-from airflow_provider_fc._compat import first_reschedule_date, note, recall
+from airflow_provider_fc._compat import SHORTEST_RESCHEDULE, first_reschedule_date, note, recall
 from airflow_provider_fc.core import errors, parameters
 from airflow_provider_fc.core.batch import (
     COUNT_THEM,
@@ -27,11 +27,18 @@ from airflow_provider_fc.core.errors import (
 from airflow_provider_fc.core.explain import LOG_TAILS, explain
 from airflow_provider_fc.core.limits import RECORD_RETENTION
 from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
-from airflow_provider_fc.core.wait import Schedule, Wait
+from airflow_provider_fc.core.wait import LAST_POLL_FAILED, Schedule, Wait
 from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link, what_next
 from airflow_provider_fc.execution.given import settle
-from airflow_provider_fc.execution.waiting import deferral, deferred_seconds, outcome_of
+from airflow_provider_fc.execution.waiting import (
+    TRIGGER_TIMEOUT,
+    broken_trigger,
+    deferral,
+    deferred_seconds,
+    no_answer,
+    outcome_of,
+)
 from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
 
 if TYPE_CHECKING:
@@ -61,6 +68,7 @@ _REPEAT_IDS = (
     "clear the tasks that have started them, with everything downstream. What no task of this DAG has started, start "
     "under new ids, and wait for those"
 )
+_THEN_CLEAR = ", then clear this task"
 _GONE = "Clearing this task alone does not help: a record that is gone does not come back"
 
 
@@ -120,9 +128,9 @@ class SensorExecution:
 
         :param reason: Airflow's own word for it.
         """
-        if reason == "Trigger timeout":
-            return AirflowSensorTimeout(f"The trigger did not answer in time: {self.sensor.what()}")
-        return errors.TriggerError(f"The trigger failed ({error}): {self.sensor.what()}")
+        if reason == TRIGGER_TIMEOUT:
+            return AirflowSensorTimeout(no_answer(self.sensor.what(), _THEN_CLEAR))
+        return errors.TriggerError(broken_trigger(self.sensor.what(), error, _THEN_CLEAR))
 
     def next_poke_interval(self, interval: float) -> float:
         """Stretch Airflow's interval while the server is throttled, and cut it at the deadline."""
@@ -138,10 +146,10 @@ class SensorExecution:
 
     @property
     def last_known(self) -> str:
-        watched = self._wait.watch if self._wait else None
-        if watched is None:
+        if self._wait is None:
             return "last known: nothing"
-        return f"last known: {watched.known}{self._after_a_timeout(watched.last)}"
+        known = self._wait.known
+        return f"last known: {known}{self._after_a_timeout(known, self._wait.watch.last)}"
 
     def _poll_with_current_keys(self, context: Context, refused: AccessDeniedError | None = None) -> Outcome | None:
         """Poll; when the keys are refused, once more if the connection has got new ones meanwhile."""
@@ -198,6 +206,7 @@ class SensorExecution:
         rescheduled_at = self._first_rescheduled_at(context)
         began_at = rescheduled_at or getattr(context.get("ti"), "start_date", None) or datetime.now(UTC)
         self._warn_of_a_long_wait(batch)
+        self._warn_of_a_short_pause(poke_interval)
         schedule = Schedule(
             poll_interval=poke_interval,
             deadline=began_at + timedelta(seconds=timeout),
@@ -220,6 +229,14 @@ class SensorExecution:
             self.sensor.timeout / 86_400,
             RECORD_RETENTION.days,
         )
+
+    def _warn_of_a_short_pause(self, poke_interval: float) -> None:
+        if self.sensor.reschedule and not self.sensor.deferrable and poke_interval < SHORTEST_RESCHEDULE:
+            self.sensor.log.warning(
+                "poke_interval=%g is short for mode='reschedule': Airflow itself may fail this task without a word, "
+                "when it comes back so soon; take 30 or more, or deferrable=True",
+                poke_interval,
+            )
 
     def _first_rescheduled_at(self, context: Context) -> datetime | None:
         """Tell when the first try since the last clear began, as Airflow counts in reschedule mode."""
@@ -252,7 +269,8 @@ class SensorExecution:
             return outcome.summary.to_dict()
         if outcome.kind is Kind.TIMEOUT:
             raise AirflowSensorTimeout(
-                f"Timed out waiting for {self.sensor.what()}: {outcome.reason}{self._after_a_timeout(outcome.summary)}"
+                f"Timed out waiting for {self.sensor.what()}: {outcome.reason}"
+                f"{self._after_a_timeout(outcome.reason, outcome.summary)}"
             )
         raise _ERRORS.get(outcome.kind, errors.TriggerError)(f"{outcome.reason}{self._next_steps(outcome)}")
 
@@ -265,8 +283,10 @@ class SensorExecution:
             return f"\nWhat to do next: {_NEW_RUN if by_prefix else _REPEAT_IDS}. {_GONE}"
         return ""
 
-    def _after_a_timeout(self, last: Summary | None) -> str:
+    def _after_a_timeout(self, reason: str, last: Summary | None) -> str:
         """Say what to do where something may be unfinished; where nothing is found the reason says what to check."""
+        if reason.startswith(LAST_POLL_FAILED):
+            return f". Mend what it failed on{_THEN_CLEAR}"
         if last is not None and not last.total:
             return ""
         cut = self._seconds_to_wait() < parameters.seconds("timeout", self.sensor.timeout)

@@ -24,6 +24,9 @@ _BACKSTOP_SECONDS = 90
 
 _FIRST_PAUSE = 2.0
 
+TRIGGER_TIMEOUT = "Trigger timeout"
+"""Airflow's own word for a trigger that it has given up."""
+
 
 def deferred_seconds(timeout: float, execution_timeout: timedelta | None) -> float:
     """Tell how long a deferred wait may last: ``timeout``, or ``execution_timeout`` if that is shorter."""
@@ -71,6 +74,22 @@ def outcome_of(event: object) -> Outcome:
     if outcome.error is not None:
         raise outcome.error
     return outcome
+
+
+def no_answer(what: str, next_step: str) -> str:
+    """Say that the trigger has told nothing until Airflow gave it up, and what to do about it."""
+    return (
+        f"The trigger did not answer in time: {what}. See that Airflow's triggerer runs (airflow jobs check --job-type "
+        f"TriggererJob) and is not overloaded{next_step}"
+    )
+
+
+def broken_trigger(what: str, error: Exception, next_step: str) -> str:
+    """Say that Airflow could not start the trigger or has lost it, and what to do about it."""
+    return (
+        f"The trigger failed ({error}): {what}. See in the triggerer's log why, and that the triggerer has the same "
+        f"version of this package as the workers{next_step}"
+    )
 
 
 def wait_here(task: ConnectedTask, wait: Wait) -> Outcome:

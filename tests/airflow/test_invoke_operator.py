@@ -641,6 +641,37 @@ def test_a_timeout_names_the_time_that_was_given(emulator: FunctionComputeEmulat
         run(operator(deferrable=True, execution_timeout=timedelta(seconds=0.3)))
 
 
+def test_a_timeout_whose_last_poll_failed_does_not_say_that_the_invocation_goes_on(
+    emulator: FunctionComputeEmulator,
+) -> None:
+    lives(emulator, "Running")
+    emulator.add_faults([{"action": "status", "status": 503, "operation": "Get"}])
+
+    with pytest.raises(WaitTimeoutError, match=r"was not seen to end within 0 s \(the last poll failed .*\)\. A retry"):
+        run(operator(timeout=0), try_number=1)
+
+
+TOLD_NOTHING = {
+    "Trigger timeout": (
+        WaitTimeoutError,
+        r"did not answer in time: an invocation of resize\. See that .*triggerer runs",
+    ),
+    "no such class": (TriggerError, r"failed \(no such class\): an invocation of resize\. See in the triggerer's log"),
+}
+
+
+@pytest.mark.parametrize("error", TOLD_NOTHING)
+def test_a_trigger_that_has_told_nothing_ends_with_what_to_do(error: str) -> None:
+    kind, text = TOLD_NOTHING[error]
+    deferred = operator(deferrable=True)
+
+    with pytest.raises(kind, match=text) as caught:
+        deferred.resume_execution("__fail__", {"error": error}, {"ti": TaskInstance(max_tries=2, try_number=1)})
+
+    assert "A retry watches it again" in str(caught.value)
+    assert str(caught.value).endswith("Clearing this task starts another one beside it")
+
+
 def test_a_first_try_whose_answer_was_lost_goes_on(emulator: FunctionComputeEmulator) -> None:
     lives(emulator, "Succeeded")
     emulator.add_faults([{"action": "lose_answer", "operation": "Invoke", "times": 1}])

@@ -13,7 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 from running import MODES, Reads, context, ending, fire, run
 
-from airflow_provider_fc._compat import before_execution_timeout
+from airflow_provider_fc._compat import SHORTEST_RESCHEDULE, before_execution_timeout
 from airflow_provider_fc.core.errors import (
     AccessDeniedError,
     FunctionComputeError,
@@ -91,6 +91,35 @@ def test_a_timeout_says_how_to_wait_longer_where_something_was_found(
     )
     assert (advice in str(caught.value)) == goes_on
     assert ("(check " in str(caught.value)) != goes_on or "expected_count" in parameters
+
+
+@pytest.mark.parametrize("mode", ["poke", "deferred"])
+def test_a_timeout_whose_last_poll_failed_says_to_mend_what_it_failed_on(
+    emulator: FunctionComputeEmulator, mode: str
+) -> None:
+    emulator.add_faults([{"action": "status", "status": 503}])
+
+    with pytest.raises(AirflowSensorTimeout, match=r"the last poll failed .*HTTP 503.*; before it: ") as caught:
+        run(sensor(mode, timeout=0.1))
+
+    assert str(caught.value).endswith("not polled yet. Mend what it failed on, then clear this task")
+
+
+@pytest.mark.parametrize("poke_interval", [5, 30])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_rescheduled_sensor_that_airflow_may_fail_without_a_word_warns_of_it(
+    emulator: FunctionComputeEmulator,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    mode: str,
+    poke_interval: float,
+) -> None:
+    add(emulator, "Succeeded")
+
+    run(sensor(mode, poke_interval=poke_interval))
+
+    told = "poke_interval=5 is short for mode='reschedule'" in capfd.readouterr().out + caplog.text
+    assert told == (mode == "reschedule" and poke_interval < SHORTEST_RESCHEDULE)
 
 
 def test_a_wait_that_execution_timeout_has_cut_says_so(emulator: FunctionComputeEmulator) -> None:
@@ -319,7 +348,7 @@ CRASHES = {
 def test_a_trigger_that_crashed_or_timed_out_ends_as_the_table_says(error: str, policy: str) -> None:
     resumed = sensor("deferred", **POLICIES[policy])
 
-    with pytest.raises(CRASHES[error, policy]):
+    with pytest.raises(CRASHES[error, policy], match=r"triggerer.*, then clear this task$"):
         resumed.resume_execution("__fail__", {"error": error}, context())
 
 

@@ -206,6 +206,35 @@ def test_a_fault_is_logged_when_it_starts_and_when_it_ends(world: World, caplog:
     assert caplog.text.count("Function Compute answers again") == 1
 
 
+@pytest.mark.parametrize("way", ["poke", "run"])
+def test_a_poll_that_the_deadline_cuts_off_is_no_fault_in_the_log(
+    world: World, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    world.add_many(500)
+    world.seconds_per_request = 20.0
+    wait = world.wait(timeout=25, poll_interval=5)
+
+    outcome = world.run(getattr(wait, way)(world.context))
+
+    assert outcome.kind is Kind.TIMEOUT
+    assert "was not sent: the time given for it is over" in wait.known
+    assert "Could not poll" not in caplog.text
+    assert "answers again" not in caplog.text
+
+
+def test_what_is_known_names_what_the_last_poll_failed_on_until_one_succeeds(world: World) -> None:
+    world.add("job-1", statuses=["Running"])
+    wait = world.wait()
+    world.answer = lambda request: TransportError("connection reset")
+    world.run(wait.poke(world.context))
+    assert wait.known == "the last poll failed (connection reset); before it: not polled yet"
+
+    world.answer = lambda request: None
+    world.run(wait.poke(world.context))
+    assert wait.known == "1 found (Running 1); 0 ended, 1 unfinished: Running 1"
+
+
 @pytest.mark.parametrize(("code", "name"), [(400, "InvalidArgument"), (401, ""), (403, "AccessDenied")])
 def test_a_permanent_error_ends_the_wait_at_once(world: World, code: int, name: str) -> None:
     world.answer = lambda request: status(code, name)
