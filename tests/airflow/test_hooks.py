@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from airflow.providers.common.compat.sdk import Connection
+from airflow.providers.common.compat.sdk import BaseHook, Connection
 from running import Reads
 
 from airflow_provider_fc import hooks
@@ -330,7 +330,7 @@ def test_a_blocking_hook_stops_some_at_the_same_time_and_keeps_to_the_most(
 
 
 @pytest.mark.usefixtures("metadata_db")  # Airflow 2.11 looks there too
-def test_an_unknown_connection_is_explained(call: Callable[..., Any]) -> None:
+def test_an_unknown_connection_is_explained(monkeypatch: pytest.MonkeyPatch, call: Callable[..., Any]) -> None:
     with pytest.raises(
         SettingsError, match=r"(?s)'nowhere'.*airflow connections add nowhere.*AIRFLOW_CONN_NOWHERE"
     ) as e:
@@ -338,7 +338,8 @@ def test_an_unknown_connection_is_explained(call: Callable[..., Any]) -> None:
 
     command = shlex.split(str(e.value).split("`")[1])
     assert command[:5] == ["airflow", "connections", "add", "nowhere", "--conn-json"]
-    assert Connection.from_json(command[5]).extra_dejson == {"region_id": "cn-hangzhou"}
+    monkeypatch.setenv("AIRFLOW_CONN_NOWHERE", command[5])
+    assert BaseHook.get_connection("nowhere").extra_dejson == {"region_id": "cn-hangzhou"}
 
 
 UNREADABLE = {
