@@ -31,7 +31,10 @@ LAST_POLL = timedelta(seconds=30)
 PROGRESS_INTERVAL = 300.0
 """Seconds between two counts of a batch at least."""
 
-LAST_POLL_FAILED = "the last poll failed"
+NO_LAST_POLL = "the last poll "
+"""So begins what is known where the last poll has told nothing."""
+
+LAST_POLL_FAILED = f"{NO_LAST_POLL}failed"
 
 HEARTBEAT = timedelta(minutes=10)
 SLOWEST = 8.0
@@ -183,6 +186,8 @@ class Wait:
         """What the polls have found so far, and what the last one failed on, in words."""
         if self._error is None:
             return self.watch.known
+        if isinstance(self._error, DeadlineExceeded):
+            return f"{NO_LAST_POLL}was not over in time; before it: {self.watch.known}"
         return f"{LAST_POLL_FAILED} ({self._error}); before it: {self.watch.known}"
 
     def go_on_for_one_poll(self) -> None:

@@ -28,7 +28,7 @@ from airflow_provider_fc.core.invoking import Started, TaskKey, look_up, start
 from airflow_provider_fc.core.operations import GetInvocation, Invoke, StopInvocation
 from airflow_provider_fc.core.outcome import Failure, Kind, Outcome
 from airflow_provider_fc.core.stopping import stop_submitted
-from airflow_provider_fc.core.wait import LAST_POLL_FAILED, Schedule, Wait
+from airflow_provider_fc.core.wait import NO_LAST_POLL, Schedule, Wait
 from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link, what_next
 from airflow_provider_fc.execution.given import settle
@@ -262,7 +262,7 @@ class InvokeExecution:
 
     def _timed_out(self, which: str, reason: str, context: Context) -> Exception:
         seconds, next_step = f"{self._seconds():g} s", self._watching_on(context)
-        if reason.startswith(LAST_POLL_FAILED):
+        if reason.startswith(NO_LAST_POLL):
             return WaitTimeoutError(f"{which} was not seen to end within {seconds} ({reason}). {next_step}")
         return WaitTimeoutError(f"{which} has not ended within {seconds} ({reason}); it goes on. {next_step}")
 
