@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from api_server import share_api_server
 
 if TYPE_CHECKING:
     from running import Reads
@@ -29,6 +30,7 @@ def metadata_db() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+    share_api_server()
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from versions import AIRFLOW
 
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
 from airflow_provider_fc.hooks import FunctionComputeHook
@@ -151,8 +150,7 @@ def test_service_and_qualifier_reach_function_compute_2(
 def test_a_fan_out_over_many_files_executes_each_of_them_once(
     emulator: FunctionComputeEmulator, dags_folder: Path, tmp_path: Path
 ) -> None:
-    # dag.test() of Airflow 3.0 to 3.2 makes an API server for each task, which takes a second.
-    count = 20 if AIRFLOW.startswith(("3.0.", "3.1.", "3.2.")) else 200
+    count = 200
     paths = [tmp_path / f"{number:03}.txt" for number in range(count)]
     for number, path in enumerate(paths):
         path.write_text("word " * number)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import api_server
 import pytest
 from certificates import make_authority
 from clients.wire_server import WireServer
@@ -385,7 +386,7 @@ def logs(metadata_db: None, ports: Mapping[str, object], tmp_path_factory: pytes
         if mistake.connection is not None
     }
     done = subprocess.run(
-        [sys.executable, "-m", "airflow", "dags", "test", "first_hour"],
+        [sys.executable, api_server.__file__, "dags", "test", "first_hour"],
         env={
             **os.environ,
             **connections,

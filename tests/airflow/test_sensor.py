@@ -188,7 +188,8 @@ def test_a_status_ends_the_same_in_every_mode(
         emulator.state.add([{"function": "resize", "id": "job-x", "statuses": ["Running", "Succeeded"]}])
     ids = {"invocation_ids": ["job-0", *(["job-x"] if "trigger" in mode else [])]} if "ids" in mode else {}
 
-    waiting = sensor("poke" if mode == "poke" else "deferred", timeout=0.3, **ids)
+    seconds = 0.3 if end == "AirflowSensorTimeout" else 60
+    waiting = sensor("poke" if mode == "poke" else "deferred", timeout=seconds, **ids)
 
     assert ending(waiting) == end
 
