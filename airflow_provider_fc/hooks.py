@@ -81,11 +81,19 @@ def settings_from(conn: Connection, region_id: str | None = None) -> Settings:
 
 
 def _wrong_type(conn_type: str | None) -> str:
+    if conn_type in connection_text.AIRFLOWS_FIELDS:
+        return (
+            f"its type is {conn_type!r}, the name of a field: a shell has taken the quotes off its JSON; put the whole "
+            "value into single quotes"
+        )
     if conn_type:
         return f"its type is {conn_type!r}; use {' or '.join(CONN_TYPES)}"
     # A URI's scheme cannot hold a _ (RFC 3986, 3.1): urlsplit finds none in alibaba_fc://, so Airflow gives no type.
     written = " or ".join(f"{name.replace('_', '-')}://" for name in CONN_TYPES)
-    return f"it has no type; in a URI write {written} (with a - instead of the _), else conn_type {CONN_TYPES[0]}"
+    return (
+        f"it has no type; in a URI write {written} (with a - instead of the _), in JSON conn_type {CONN_TYPES[0]}, and "
+        "in a shell put the whole value into single quotes"
+    )
 
 
 def _extra(conn_id: str, text: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-_AIRFLOWS_FIELDS = ("conn_type", "host", "port", "login", "password", "schema", "extra", "description")
+AIRFLOWS_FIELDS = ("conn_type", "host", "port", "login", "password", "schema", "extra", "description")
 """What Airflow reads of a connection that is written as JSON (``Connection.from_json``); it refuses any other key."""
 
 _EXTRA = '{"region_id": "cn-hangzhou"}'
@@ -32,10 +32,10 @@ def _problem_of_json(text: str) -> str:
         fields = msgspec.json.decode(text, type=dict[str, Any])
     except msgspec.DecodeError as error:
         return f"its JSON {not_an_object(error, CONNECTION)}; in a shell put the whole value into single quotes"
-    if strange := [name for name in fields if name not in _AIRFLOWS_FIELDS]:
+    if strange := [name for name in fields if name not in AIRFLOWS_FIELDS]:
         return (
             f"its JSON has {', '.join(map(repr, strange))}, which Airflow does not know; it knows "
-            f"{', '.join(_AIRFLOWS_FIELDS)}, and all else belongs into extra"
+            f"{', '.join(AIRFLOWS_FIELDS)}, and all else belongs into extra"
         )
     if not str(fields.get("port") or 0).isdecimal():
         return "its port is not a number; give the number alone"

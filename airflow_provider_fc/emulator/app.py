@@ -21,7 +21,7 @@ from airflow_provider_fc.emulator.injector import FaultInjector, FaultReport, In
 from airflow_provider_fc.emulator.listing import Page, Query
 from airflow_provider_fc.emulator.parameters import Parameters
 from airflow_provider_fc.emulator.records import RequestRecord, parameters_of
-from airflow_provider_fc.emulator.schema import NewFaults, read
+from airflow_provider_fc.emulator.schema import NewFaults, listed, read
 from airflow_provider_fc.emulator.state import FunctionComputeState
 
 ACCESS_KEY_ID = "emulator-key-id"
@@ -115,7 +115,7 @@ class FunctionComputeApp:
 
         :raises SchemaError: a key or value is wrong; then none is added.
         """
-        self._injector.add(read({"faults": list(faults)}, NewFaults).faults, self.state.clock())
+        self._injector.add(read({"faults": listed("faults", faults)}, NewFaults).faults, self.state.clock())
 
     def clear_faults(self) -> None:
         """Let nothing go wrong any more."""

@@ -179,6 +179,16 @@ def read(data: Any, type_: type[T]) -> T:
         raise _explained(str(error), data) from error
 
 
+def listed(what: str, given: Iterable[Any]) -> list[Any]:
+    """Make a list of several.
+
+    :raises SchemaError: it is one alone, whose keys would be taken for several.
+    """
+    if isinstance(given, Mapping | msgspec.Struct | str):
+        raise SchemaError(f"{what}: give a list of them, not one alone: put it into [...]")
+    return list(given)
+
+
 def _explained(problem: str, data: Any) -> SchemaError:
     """Say also what would be right, if it is a name that is wrong."""
     rule = _faulty_rule(problem, data)

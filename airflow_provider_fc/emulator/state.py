@@ -17,7 +17,7 @@ from airflow_provider_fc.emulator.errors import Refusal
 from airflow_provider_fc.emulator.invocations import QUEUED, TERMINAL, Invocation, InvocationView, Moment, view
 from airflow_provider_fc.emulator.jobs import JobQueue
 from airflow_provider_fc.emulator.listing import Lens, Page, Position, Query, Row, matching
-from airflow_provider_fc.emulator.schema import Life, SchemaError, ScriptedInvocation, Switches, read
+from airflow_provider_fc.emulator.schema import Life, SchemaError, ScriptedInvocation, Switches, listed, read
 from airflow_provider_fc.emulator.scripts import give_life, invocations_of
 from airflow_provider_fc.emulator.store import Journal, Store
 
@@ -78,7 +78,7 @@ class FunctionComputeState:
 
         :raises SchemaError: a key or value is wrong, or an id is taken.
         """
-        scripts = read(list(invocations), list[ScriptedInvocation])
+        scripts = read(listed("invocations", invocations), list[ScriptedInvocation])
         with self.lock:
             now = self.now
             made = [

@@ -24,7 +24,9 @@ from airflow_provider_fc.core.parameters import boolean
 VERDICTS = (InvocationsFailedError, InvocationsLostError, ParameterError, AccessDeniedError)
 """What a retry cannot change."""
 
-NO_RETRY = "No retry follows, because it would end the same (set retry_verdicts to have one)"
+ENDS_THE_SAME = "No retry follows, because it would end the same"
+NO_RETRY = f"{ENDS_THE_SAME} (set retry_verdicts to have one)"
+"""Not for a parameter, which nothing but the DAG file can mend."""
 AFTERWARDS = "; mend the cause, then clear the task"
 """Not where invocations are to be repeated: how depends on what has started them, and the error says so."""
 
@@ -35,7 +37,8 @@ def end_retries(error: BaseException, retry_verdicts: object) -> None:
     """Keep Airflow from retrying a verdict, and say so in its text; leave any other error alone."""
     if isinstance(error, VERDICTS) and not isinstance(error, AirflowFailException) and not _wanted(retry_verdicts):
         text = str(error)
-        what = NO_RETRY if isinstance(error, _SAYS_HOW_TO_REPEAT) else f"{NO_RETRY}{AFTERWARDS}"
+        no_retry = ENDS_THE_SAME if isinstance(error, ParameterError) else NO_RETRY
+        what = no_retry if isinstance(error, _SAYS_HOW_TO_REPEAT) else f"{no_retry}{AFTERWARDS}"
         # The last line of a log is what is read first: of an error of one line it is the one that says what is wrong.
         error.args = (f"{text}\n{what}" if "\n" in text else f"{text}. {what}",)
         error.__class__ = _not_retried(cast("Any", type(error)))

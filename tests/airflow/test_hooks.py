@@ -410,6 +410,17 @@ def test_a_connection_of_another_type_is_refused(connection: Callable[..., str])
         _ = FunctionComputeHook().settings
 
 
+@pytest.mark.parametrize("left", ["extra:{region_id:cn-hangzhou}", "login:emulator-key-id", "conn_type:alibaba_fc"])
+def test_what_a_shell_leaves_of_the_json_of_a_connection_is_told_to_be_quoted(
+    monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FC_DEFAULT", left)
+
+    with pytest.raises(SettingsError, match=r"its type is|it has no type") as caught:
+        _ = FunctionComputeHook().settings
+    assert str(caught.value).endswith("put the whole value into single quotes")
+
+
 # Every way to write a connection gives the same settings
 
 EXTRA = {"region_id": "cn-hangzhou", "account_id": "42", "internal": True, "read_timeout": 7.5, "verify": "/ca.pem"}

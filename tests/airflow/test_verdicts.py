@@ -15,7 +15,7 @@ from airflow_provider_fc.base import FunctionComputeTask
 from airflow_provider_fc.core.outcome import Kind, Outcome, Summary
 from airflow_provider_fc.emulator.schema import Life
 from airflow_provider_fc.emulator.server import FunctionComputeEmulator
-from airflow_provider_fc.execution.verdicts import AFTERWARDS, NO_RETRY, VERDICTS, end_retries
+from airflow_provider_fc.execution.verdicts import AFTERWARDS, ENDS_THE_SAME, NO_RETRY, VERDICTS, end_retries
 from airflow_provider_fc.operators import FunctionComputeInvokeOperator, FunctionComputeListInvocationsOperator
 from airflow_provider_fc.sensors import FunctionComputeInvocationsSensor
 
@@ -85,7 +85,7 @@ def test_retry_verdicts_has_them_retried(emulator: FunctionComputeEmulator, mode
     error = error_of(sensor(mode, retry_verdicts="true"))
 
     assert type(error) is exceptions.InvocationsFailedError
-    assert NO_RETRY not in str(error)
+    assert ENDS_THE_SAME not in str(error)
 
 
 WRONG = {
@@ -128,9 +128,13 @@ def test_a_verdict_comes_out_of_a_pickle_as_ours(kind: type[exceptions.FunctionC
 
     assert isinstance(error, AirflowException)
     assert type(again) is kind
-    repeated = issubclass(kind, exceptions.InvocationsFailedError | exceptions.InvocationsLostError)
-    advised = "" if repeated else AFTERWARDS
-    assert str(again) == str(error) == f"text. {NO_RETRY}{advised}"
+    advised = {
+        exceptions.InvocationsFailedError: NO_RETRY,
+        exceptions.InvocationsLostError: NO_RETRY,
+        exceptions.ParameterError: f"{ENDS_THE_SAME}{AFTERWARDS}",
+        exceptions.AccessDeniedError: f"{NO_RETRY}{AFTERWARDS}",
+    }
+    assert str(again) == str(error) == f"text. {advised[kind]}"
 
 
 def test_the_last_line_of_an_error_of_one_line_says_what_is_wrong() -> None:
@@ -139,7 +143,7 @@ def test_the_last_line_of_an_error_of_one_line_says_what_is_wrong() -> None:
     for error in (one_line, several):
         end_retries(error, False)
 
-    assert str(one_line) == f"limit: 'x' is not a whole number; give one, 0 or more. {NO_RETRY}{AFTERWARDS}"
+    assert str(one_line) == f"limit: 'x' is not a whole number; give one, 0 or more. {ENDS_THE_SAME}{AFTERWARDS}"
     assert str(several) == f"1 of 2 ended badly:\n  - job-1 Failed\n{NO_RETRY}"
 
 

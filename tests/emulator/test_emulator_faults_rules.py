@@ -262,6 +262,10 @@ class TestMistakes:
         with pytest.raises(SchemaError, match=re.escape(message)):
             app.add_faults([rule])
 
+    def test_one_rule_alone_is_told_to_be_put_into_a_list(self, app):
+        with pytest.raises(SchemaError, match="faults: give a list of them, not one alone"):
+            app.add_faults(SLIP)
+
     def test_one_wrong_rule_keeps_the_others_out(self, app):
         with pytest.raises(SchemaError, match=re.escape("$.faults[1]")):
             app.add_faults([SLIP, {"action": "status"}])

@@ -215,6 +215,12 @@ def test_a_wrong_script_is_an_error_that_names_the_key_and_the_fix(state, script
         state.add([script])
 
 
+@pytest.mark.parametrize("alone", [{"function": "f", "id": "a"}, ScriptedInvocation(function="f", id="a"), "a"])
+def test_one_script_alone_is_told_to_be_put_into_a_list(state, alone):
+    with pytest.raises(SchemaError, match=r"invocations: give a list of them, not one alone: put it into \[...\]"):
+        state.add(alone)
+
+
 @pytest.mark.parametrize("switches", [{"list_lagg": 1}, {"list_lag": -1}, {"list_lag": 1e308}, {"default_order": "up"}])
 def test_a_wrong_switch_is_an_error_and_changes_nothing(state, switches):
     with pytest.raises(SchemaError, match=r"list_lag|default_order"):
