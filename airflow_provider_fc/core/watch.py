@@ -117,9 +117,17 @@ class Watch(ABC):
         if lost is not None:
             return Outcome(Kind.LOST, lost, summary)
         reason = unfinished(self.batch, summary, complete=self._saw_all, endpoint=context.settings.endpoint)
-        if missing and not reason:
+        if missing and not summary.total:
+            reason = self._all_gone(missing, context)
+        elif missing and not reason:
             reason = f"{missing} that were there are not in the listing now"
         return self._waiting(reason + self._absent_text(), summary) if reason else None
+
+    @staticmethod
+    def _all_gone(missing: int, context: Context) -> str:
+        why = forgotten(context.settings.endpoint)
+        were = "was" if missing == 1 else "were"
+        return f"nothing found any more, though {missing} {were} there{f' ({why})' if why else ''}"
 
     def _find_lost(self, context: Context) -> Flow[str | None]:
         """Name one that was seen live, has been missing since, and is not found by its id either."""

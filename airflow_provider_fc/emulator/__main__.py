@@ -89,6 +89,8 @@ def _explain(error: Exception, options: argparse.Namespace) -> str:
         return f"{error.filename}:{error.lineno}: {error.msg}"
     if isinstance(error, FileNotFoundError):
         return f"there is no {error.filename} in {os.getcwd()}; name files relative to where you are"
+    if isinstance(error, IsADirectoryError):
+        return f"{error.filename} is a folder; give a file"
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return f"{options.host}:{options.port} is in use; choose another --port"
     return str(error)

@@ -68,6 +68,7 @@ _REPEAT_IDS = (
     "clear the tasks that have started them, with everything downstream. What no task of this DAG has started, start "
     "under new ids, and wait for those"
 )
+_START_IT = "What was expected and is not found: clear the tasks that should start it, with everything downstream"
 _THEN_CLEAR = ", then clear this task"
 _GONE = "Clearing this task alone does not help: a record that is gone does not come back"
 
@@ -284,17 +285,14 @@ class SensorExecution:
         return ""
 
     def _after_a_timeout(self, reason: str, last: Summary | None) -> str:
-        """Say what to do where something may be unfinished; where nothing is found the reason says what to check."""
+        """Say what to do; where nothing was found the reason says what to check before."""
         if reason.startswith(LAST_POLL_FAILED):
             return f". Mend what it failed on{_THEN_CLEAR}"
         if last is not None and not last.total:
-            return ""
+            return f". {_START_IT}"
         cut = self._seconds_to_wait() < parameters.seconds("timeout", self.sensor.timeout)
         limit = "execution_timeout" if cut else "timeout"
-        return (
-            f". What is unfinished goes on: raise {limit}, then clear this task. What was expected and is not found: "
-            "clear the tasks that should start it, with everything downstream"
-        )
+        return f". What is unfinished goes on: raise {limit}{_THEN_CLEAR}. {_START_IT}"
 
     @property
     def _log_tail_lines(self) -> int:

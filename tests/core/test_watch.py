@@ -715,6 +715,23 @@ def test_an_invocation_seen_live_that_is_gone_is_an_error_not_a_success(world: W
     assert "no longer listed" in outcome.reason
 
 
+@pytest.mark.parametrize("which", [{}, {"invocation_ids": ["job-1"]}], ids=["prefix", "ids"])
+@pytest.mark.parametrize(("endpoint", "why"), [("http://127.0.0.1:9000", f" ({FORGOTTEN})"), (None, "")])
+def test_where_all_that_was_there_is_gone_nothing_is_called_not_found_yet(
+    world: World, which: dict[str, Any], endpoint: str | None, why: str
+) -> None:
+    settings = replace(world.settings, endpoint=endpoint, region_id="cn-hangzhou")
+    world.context = replace_in_struct(world.context, settings=settings)
+    world.add("job-1", statuses=["Running"], disappears_after=100)
+    wait = world.wait(**which)
+    world.run(wait.poke(world.context))
+    world.clock.sleep(120)
+
+    reason = world.run(wait.poke(world.context)).reason
+
+    assert reason.startswith(f"nothing found any more, though 1 was there{why}")
+
+
 def test_one_that_listings_miss_but_that_exists_is_not_lost(world: World) -> None:
     world.add("job-1", statuses=["Running"])
     world.add("job-2", statuses=["Succeeded"])

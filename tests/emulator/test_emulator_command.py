@@ -226,6 +226,7 @@ def test_a_wrong_option_is_a_usage_error(capsys, argument):
         (["--functions", "{}"], "def f(:", "{}:1: "),
         (["--functions", "{}.missing"], "", "relative to where you are"),
         (["--functions", "{0.parent}/x.py:f"], "", "relative to where you are"),
+        (["--functions", "{0.parent}"], "", "is a folder; give a file"),
         (["--scenario", "{}"], '{"invocation": []}', "did you mean `invocations`"),
         (["--scenario", "{}"], "{", "{}: Input data was truncated"),
         (["--scenario", "{}"], '{"invocations": [{"function": "f", "id_template": "{foo}-{index}"}]}', "braces hold"),
