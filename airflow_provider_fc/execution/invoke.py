@@ -33,11 +33,9 @@ from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link, what_next
 from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import (
-    TRIGGER_TIMEOUT,
-    broken_trigger,
     deferral,
     deferred_seconds,
-    no_answer,
+    no_event,
     outcome_of,
     wait_here,
 )
@@ -272,10 +270,7 @@ class InvokeExecution:
         :param reason: Airflow's own word for it.
         """
         what = f"an invocation of {self.task.function_name}"
-        next_step = f". {self._watching_on(context)}"
-        if reason == TRIGGER_TIMEOUT:
-            return WaitTimeoutError(no_answer(what, next_step))
-        return TriggerError(broken_trigger(what, error, next_step))
+        return no_event(what, f". {self._watching_on(context)}", error, reason, WaitTimeoutError)
 
     def _watching_on(self, context: Context) -> str:
         """Say how what goes on is watched again, and what starts another one beside it."""

@@ -32,11 +32,9 @@ from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link, what_next
 from airflow_provider_fc.execution.given import settle
 from airflow_provider_fc.execution.waiting import (
-    TRIGGER_TIMEOUT,
-    broken_trigger,
     deferral,
     deferred_seconds,
-    no_answer,
+    no_event,
     outcome_of,
 )
 from airflow_provider_fc.triggers import FunctionComputeInvocationsTrigger
@@ -129,9 +127,7 @@ class SensorExecution:
 
         :param reason: Airflow's own word for it.
         """
-        if reason == TRIGGER_TIMEOUT:
-            return AirflowSensorTimeout(no_answer(self.sensor.what(), _THEN_CLEAR))
-        return errors.TriggerError(broken_trigger(self.sensor.what(), error, _THEN_CLEAR))
+        return no_event(self.sensor.what(), _THEN_CLEAR, error, reason, AirflowSensorTimeout)
 
     def next_poke_interval(self, interval: float) -> float:
         """Stretch Airflow's interval while the server is throttled, and cut it at the deadline."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_fc._compat import before_execution_timeout
-from airflow_provider_fc.core.errors import AccessDeniedError
+from airflow_provider_fc.core.errors import AccessDeniedError, TriggerError
 from airflow_provider_fc.core.outcome import Outcome
 from airflow_provider_fc.execution.common import ConnectedTask, hook_of
 
@@ -23,9 +23,6 @@ _BACKSTOP_SECONDS = 90
 """So much later than the trigger's own deadline does Airflow give it up."""
 
 _FIRST_PAUSE = 2.0
-
-TRIGGER_TIMEOUT = "Trigger timeout"
-"""Airflow's own word for a trigger that it has given up."""
 
 
 def deferred_seconds(timeout: float, execution_timeout: timedelta | None) -> float:
@@ -76,17 +73,18 @@ def outcome_of(event: object) -> Outcome:
     return outcome
 
 
-def no_answer(what: str, next_step: str) -> str:
-    """Say that the trigger has told nothing until Airflow gave it up, and what to do about it."""
-    return (
-        f"The trigger did not answer in time: {what}. See that Airflow's triggerer runs (airflow jobs check --job-type "
-        f"TriggererJob) and is not overloaded{next_step}"
-    )
+def no_event(what: str, next_step: str, error: Exception, reason: object, timeout: type[Exception]) -> Exception:
+    """Tell in one error why the trigger has sent nothing, and what to do about it.
 
-
-def broken_trigger(what: str, error: Exception, next_step: str) -> str:
-    """Say that Airflow could not start the trigger or has lost it, and what to do about it."""
-    return (
+    :param reason: Airflow's own word for it.
+    :param timeout: the error where Airflow has given the trigger up.
+    """
+    if reason == "Trigger timeout":
+        return timeout(
+            f"The trigger did not answer in time: {what}. See that Airflow's triggerer runs (airflow jobs check "
+            f"--job-type TriggererJob) and is not overloaded{next_step}"
+        )
+    return TriggerError(
         f"The trigger failed ({error}): {what}. See in the triggerer's log why, and that the triggerer has the same "
         f"version of this package as the workers{next_step}"
     )
