@@ -3,29 +3,29 @@
 ::
 
     FunctionComputeError
-    ├── SettingsError            the connection is incomplete or contradictory; names every mistake at once
-    │   └── ConnectionNotFoundError  unknown to Airflow, or not readable just now
-    ├── ParameterError           a parameter's value; names the parameter and the fix
-    ├── ResultTooLargeError      more matches than may go into XCom
-    ├── TransportError           no complete answer: refused, reset, timed out, TLS, truncated       (transient)
-    │   └── CertificateError     the server's certificate is not accepted; a wait that was answered before goes on
-    ├── ProtocolError            an answer that is not Function Compute's
-    │   ├── MalformedBodyError   not JSON, or a field of the wrong type                              (transient)
-    │   └── PagingError          the pages cannot go on: token     repeated or refused               (transient)
-    ├── ApiError                 Function Compute answered with an error; carries status, code, message, request id
-    │   ├── AccessDeniedError    401, 403, and signature or token codes
-    │   ├── NotFoundError        404, ...NotFound and ...NotExist
-    │   ├── AlreadyExistsError   409 on an invocation id
-    │   ├── AlreadyCompletedError  ...AlreadyCompleted on stopping a finished invocation
-    │   └── UnavailableError     429, 5xx and throttling codes                                       (transient)
-    ├── NoRecordError            an invocation was carried out without a record, so nothing can be waited for
-    ├── DeadlineExceeded         the caller's own limit passed before an answer came
-    └── WaitError                what a wait ended with
-        ├── InvocationsFailedError   more ended badly than allowed
-        ├── InvocationsLostError     records vanished before the batch was complete
-        ├── WaitTimeoutError         an operator's own timeout passed; nothing was stopped
-        ├── NoInvocationsError       nothing matches and on_empty="fail"
-        └── TriggerError         the trigger broke or sent something nobody understands
+    ├── SettingsError
+    │   └── ConnectionNotFoundError
+    ├── ParameterError
+    ├── ResultTooLargeError
+    ├── TransportError            transient
+    │   └── CertificateError
+    ├── ProtocolError
+    │   ├── MalformedBodyError    transient
+    │   └── PagingError           transient
+    ├── ApiError                  with status, code, message and request id
+    │   ├── AccessDeniedError
+    │   ├── NotFoundError
+    │   ├── AlreadyExistsError
+    │   ├── AlreadyCompletedError
+    │   └── UnavailableError      transient
+    ├── NoRecordError
+    ├── DeadlineExceeded
+    └── WaitError
+        ├── InvocationsFailedError
+        ├── InvocationsLostError
+        ├── WaitTimeoutError
+        ├── NoInvocationsError
+        └── TriggerError
 
 None of them derives from ``AirflowException``: Airflow turns any of those into a *skip* when a deferred sensor with
 ``soft_fail`` resumes, and a failed batch must never look like a skip.
@@ -93,7 +93,10 @@ class TransportError(FunctionComputeError):
 
 
 class CertificateError(TransportError):
-    """The server's certificate is not accepted: not of an authority that is trusted, of another name, or expired."""
+    """The server's certificate is not accepted: not of an authority that is trusted, of another name, or expired.
+
+    A wait that was answered before goes on.
+    """
 
     transient = False
 
@@ -159,7 +162,7 @@ class ApiError(FunctionComputeError):
 
 
 class AccessDeniedError(ApiError):
-    """The key, its signature, its token or its permissions were refused."""
+    """The key, its signature, its token or its permissions were refused: 401, 403 and such codes."""
 
     clock_skew: float = 0.0
     """Seconds by which our clock is ahead of the server's."""
@@ -194,7 +197,7 @@ class AlreadyCompletedError(ApiError):
 
 
 class UnavailableError(ApiError):
-    """Throttled or failing for the moment."""
+    """Throttled or failing for the moment: 429, 5xx and throttling codes."""
 
     transient = True
 

@@ -386,34 +386,27 @@ def statuses(name: str, value: object, *, terminal: bool = False) -> tuple[str, 
     """
     if not is_given(name, value):
         return ()
-    allowed = TERMINAL_STATUSES if terminal else STATUSES
-    words = _words(name, value)
-    if not words:
-        raise ParameterError(name, f"is empty; give some of {', '.join(allowed)}, or leave it out")
-    for word in words:
-        if word not in allowed:
-            raise ParameterError(name, f"{word!r} is not one of {', '.join(allowed)}")
-    return words
+    return _words(name, value, TERMINAL_STATUSES if terminal else STATUSES, ", or leave it out")
 
 
 def fields(name: str, value: object) -> tuple[str, ...]:
     """Read names of :data:`FIELDS`."""
-    names = _words(name, value)
-    if not names:
-        raise ParameterError(name, f"is empty; give some of {', '.join(FIELDS)}")
-    for field in names:
-        if field not in FIELDS:
-            raise ParameterError(name, f"{field!r} is not one of {', '.join(FIELDS)}")
-    return names
+    return _words(name, value, FIELDS)
 
 
-def _words(name: str, value: object) -> tuple[str, ...]:
+def _words(name: str, value: object, allowed: Sequence[str], instead: str = "") -> tuple[str, ...]:
     if isinstance(value, str) and not value.lstrip().startswith("["):
         value = [word.strip() for word in value.split(",")]
-    words = list(_items(name, value))
+    items = list(_items(name, value))
+    for item in items:
+        _refuse_made_text(name, item)
+    words = tuple(dict.fromkeys(map(str, items)))
+    if not words:
+        raise ParameterError(name, f"is empty; give some of {', '.join(allowed)}{instead}")
     for word in words:
-        _refuse_made_text(name, word)
-    return tuple(dict.fromkeys(map(str, words)))
+        if word not in allowed:
+            raise ParameterError(name, f"{word!r} is not one of {', '.join(allowed)}")
+    return words
 
 
 def epoch_ms(name: str, value: object) -> int | None:
