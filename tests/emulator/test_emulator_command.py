@@ -224,8 +224,8 @@ def test_a_wrong_option_is_a_usage_error(capsys, argument):
     [
         (["--functions", "{}"], "x = 1", "no function found"),
         (["--functions", "{}"], "def f(:", "{}:1: "),
-        (["--functions", "{}.missing"], "", "relative to where you are"),
-        (["--functions", "{0.parent}/x.py:f"], "", "relative to where you are"),
+        (["--functions", "{}.missing"], "", "give FILE.py[:HANDLER[=NAME]], relative to where you are"),
+        (["--functions", "{0.parent}/x.py:f"], "", "give FILE.py[:HANDLER[=NAME]], relative to where you are"),
         (["--functions", "{0.parent}"], "", "is a folder; give a file"),
         (["--scenario", "{}"], '{"invocation": []}', "did you mean `invocations`"),
         (["--scenario", "{}"], "{", "{}: Input data was truncated"),
