@@ -66,7 +66,7 @@ _REPEAT_IDS = (
     "clear the tasks that have started them, with everything downstream. What no task of this DAG has started, start "
     "under new ids, and wait for those"
 )
-_START_IT = "What was expected and is not found: clear the tasks that should start it, with everything downstream"
+_START_IT = "clear the tasks that should start what is not found, with everything downstream"
 _THEN_CLEAR = ", then clear this task"
 _GONE = "Clearing this task alone does not help: a record that is gone does not come back"
 
@@ -285,10 +285,10 @@ class SensorExecution:
         if reason.startswith(LAST_POLL_FAILED):
             return f". Mend what it failed on{_THEN_CLEAR}"
         if last is not None and not last.total:
-            return f". {_START_IT}"
+            return f". If all this is right, {_START_IT}"
         cut = self._seconds_to_wait() < parameters.seconds("timeout", self.sensor.timeout)
         limit = "execution_timeout" if cut else "timeout"
-        return f". What is unfinished goes on: raise {limit}{_THEN_CLEAR}. {_START_IT}"
+        return f". What is unfinished goes on: raise {limit}{_THEN_CLEAR}. If more were expected, {_START_IT}"
 
     @property
     def _log_tail_lines(self) -> int:

@@ -88,7 +88,9 @@ def test_a_timeout_says_how_to_wait_longer_where_something_was_found(
 
     assert (". What is unfinished goes on: raise timeout, then clear this task. " in str(caught.value)) == goes_on
     assert str(caught.value).endswith(
-        ". What was expected and is not found: clear the tasks that should start it, with everything downstream"
+        ". If more were expected, clear the tasks that should start what is not found, with everything downstream"
+        if goes_on
+        else ". If all this is right, clear the tasks that should start what is not found, with everything downstream"
     )
     assert ("(check " in str(caught.value)) != goes_on or "expected_count" in parameters
 
