@@ -205,15 +205,19 @@ async def amask_secret(secret: str) -> None:
         await ask_airflow(mask_secret, secret)
 
 
+def in_its_dag(task: BaseOperator) -> Any:
+    """Give what the DAG has of this task: of one that is mapped, what all its instances are made of."""
+    dag = task.get_dag()
+    return dag.task_dict.get(task.task_id) if dag else None
+
+
 def mapped_arguments(task: BaseOperator) -> frozenset[str]:
     """Name the arguments that a mapped task has got from ``expand()`` or ``expand_kwargs()``.
 
     ``__init_kwargs`` is Airflow's own record of what a task was made with (2.3 to 3.3 at least); of a mapped task it
     holds the arguments of all its instances, too, which its DAG knows.
     """
-    dag = task.get_dag()
-    whole = dag.task_dict.get(task.task_id) if dag else None
-    for_all = getattr(whole, "partial_kwargs", None)
+    for_all = getattr(in_its_dag(task), "partial_kwargs", None)
     if for_all is None:
         return frozenset()
     made_with: dict[str, object] = getattr(task, "_BaseOperator__init_kwargs", {})

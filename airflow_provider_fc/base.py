@@ -21,11 +21,11 @@ GIVEN_UP = "__fail__"
 """What Airflow calls the method of a deferred task whose trigger has timed out or failed."""
 
 
-def check_literals(task_id: str | None, given: Mapping[str, Any]) -> None:
+def check_literals(task_id: str | None, written: Mapping[str, Any]) -> None:
     """Name what is wrong whatever templates render."""
-    from airflow_provider_fc.core import literals  # brings msgspec, which importing a DAG file need not
+    from airflow_provider_fc.execution import given  # brings msgspec, which importing a DAG file need not
 
-    literals.check_literals(task_id, given)
+    given.check(task_id, written)
 
 
 def _holds_xcom(value: Any) -> bool:

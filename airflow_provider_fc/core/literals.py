@@ -52,21 +52,18 @@ CHECKS: dict[str, Check] = {
 _EITHER_OR = (("invocation_id_prefix", "invocation_ids"), ("invocation_id_prefix", "invocation_id"))
 
 
-def check_literals(task_id: object, given: Mapping[str, object]) -> None:
+def check_literals(given: Mapping[str, object]) -> None:
     """Check what stands in the DAG file as it is.
 
     :param given: the parameters, templates and results of other tasks among them.
     :raises ParameterError: one is wrong whatever the others come to.
     """
-    try:
-        for name, value in given.items():
-            if name in CHECKS and value is not None and is_literal(value):
-                CHECKS[name](name, value)
-        for one, other in _EITHER_OR:
-            if given.get(one) is not None and given.get(other) is not None:
-                raise ParameterError(one, f"is given beside {other}; give one of the two")
-    except ParameterError as error:
-        raise ParameterError(error.name, f"{str(error).removeprefix(f'{error.name}: ')} (task {task_id!r})") from None
+    for name, value in given.items():
+        if name in CHECKS and value is not None and is_literal(value):
+            CHECKS[name](name, value)
+    for one, other in _EITHER_OR:
+        if given.get(one) is not None and given.get(other) is not None:
+            raise ParameterError(one, f"is given beside {other}; give one of the two")
 
 
 def is_literal(value: object) -> bool:

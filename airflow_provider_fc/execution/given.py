@@ -7,6 +7,8 @@ wrote, except in arguments that were mapped: there a ``None`` may be the author'
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from jinja2.nativetypes import NativeEnvironment
 
 from airflow_provider_fc._compat import mapped_arguments
 from airflow_provider_fc.core.errors import ParameterError
+from airflow_provider_fc.core.literals import check_literals
 from airflow_provider_fc.core.parameters import UNLIMITED, boolean, is_absent
 
 if TYPE_CHECKING:
@@ -91,7 +94,7 @@ def settle(task: FunctionComputeTask) -> None:
     mapped = mapped_arguments(task)
     for name in task.parameters:
         value = getattr(task, name)
-        _refuse_a_task(name, value)
+        _refuse_unreturned(name, value)
         if value is None or isinstance(value, Undefined) or _rendered_nothing(task, name, value):
             _refuse_lost(task, name, value, is_mapped=name in mapped)
     for name in _FLAGS:
@@ -99,11 +102,37 @@ def settle(task: FunctionComputeTask) -> None:
             setattr(task, name, boolean(name, getattr(task, name)))
 
 
-def _refuse_a_task(name: str, value: object) -> None:
+def check(task_id: object, written: Mapping[str, object]) -> None:
+    """Check what stands in the DAG file.
+
+    :raises ParameterError: one is wrong whatever templates render and tasks return.
+    """
+    try:
+        for name, value in written.items():
+            if not _is_called_when_rendered(value):
+                _refuse_unreturned(name, value)
+        check_literals(written)
+    except ParameterError as error:
+        raise ParameterError(error.name, f"{str(error).removeprefix(f'{error.name}: ')} (task {task_id!r})") from None
+
+
+def _is_called_when_rendered(value: object) -> bool:
+    """Tell whether Airflow 3.3 itself puts what a function returns in its place."""
+    try:
+        inspect.signature(value).bind(context=None, jinja_env=None)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return not hasattr(value, "operator_class")  # of a task's function, which would make another task
+
+
+def _refuse_unreturned(name: str, value: object) -> None:
     values = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else (value,)
     for each in values:
         if isinstance(each, BaseOperator):
             raise ParameterError(name, f"is the task {each.task_id!r}, not its result; give the task's .output")
+        if callable(each) and not isinstance(each, Undefined):
+            function = getattr(inspect.unwrap(each), "__name__", type(each).__name__)
+            raise ParameterError(name, f"is the function {function}, not what it returns; give {function}(...)")
 
 
 def _rendered_nothing(task: FunctionComputeTask, name: str, value: object) -> bool:

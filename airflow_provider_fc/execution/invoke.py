@@ -32,6 +32,7 @@ from airflow_provider_fc.core.wait import NO_LAST_POLL, Schedule, Wait
 from airflow_provider_fc.core.watch import watch
 from airflow_provider_fc.execution.common import function_of_task, hook_of, push_link, what_next
 from airflow_provider_fc.execution.given import settle
+from airflow_provider_fc.execution.upstream import maps_over_pairs
 from airflow_provider_fc.execution.waiting import (
     deferral,
     deferred_seconds,
@@ -201,6 +202,10 @@ class InvokeExecution:
     ) -> Callable[[int], Invoke]:
         task = self.task
         parameters.refuse_python_text("payload", task.payload)
+        if isinstance(task.payload, tuple) and maps_over_pairs(task, "payload", context):
+            raise ParameterError(
+                "payload", "is one pair of a dict, as expand() maps over pairs; give a list: expand(payload=[{...}])"
+            )
         prefix = parameters.id_prefix("invocation_id_prefix", task.invocation_id_prefix)
         if prefix is not None and task.invocation_id is not None:
             raise ParameterError("invocation_id", "is given beside invocation_id_prefix; give one of the two")

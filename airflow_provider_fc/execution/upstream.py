@@ -1,4 +1,4 @@
-"""Reads the ids of invocations from tasks upstream: one that is missing is ``None``, and never just left out.
+"""Reads what tasks upstream give: the id of an invocation that is missing is ``None``, and never just left out.
 
 Airflow leaves out what a task has not pushed: a mapped task gives fewer values, and which ones cannot be seen. So the
 values are counted against the task's instances.
@@ -6,11 +6,12 @@ values are counted against the task's instances.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import MappedOperator, XComArg, XComNotFound
 
-from airflow_provider_fc._compat import count_instances
+from airflow_provider_fc._compat import count_instances, in_its_dag
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import BaseOperator, Context
@@ -35,6 +36,13 @@ def ids_from(source: Any, context: Context, task: BaseOperator) -> list[Any]:
     counts = [_count(operator, context, task) for operator, _ in source.iter_references()]
     expected = max((of_one if count is None else count for count in counts), default=0)
     return found + [None] * (expected - len(found))
+
+
+def maps_over_pairs(task: BaseOperator, name: str, context: Context) -> bool:
+    """Tell whether ``expand()`` has got a dict for a parameter: Airflow maps over its pairs."""
+    given = getattr(getattr(in_its_dag(task), "expand_input", None), "value", None)
+    source = given.get(name) if isinstance(given, Mapping) else None
+    return isinstance(_resolve(source, context) if isinstance(source, XComArg) else source, Mapping)
 
 
 def _resolve(source: Any, context: Context) -> Any:

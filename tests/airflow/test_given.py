@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, task
 from jinja2 import Undefined
 from running import context
 
@@ -440,17 +441,67 @@ def test_a_mistake_is_an_import_error_of_its_dag_file(dags_folder: Path) -> None
     assert "(task 'rows')" in error
 
 
-@every_parameter
-@pytest.mark.parametrize("inside", [False, True], ids=["itself", "in a list"])
-def test_a_task_in_the_place_of_its_result_is_named_with_the_way_to_its_result(
-    cls: Any, name: str, inside: bool
-) -> None:
-    with DAG("dag", schedule=None) as dag:
-        upstream = FunctionComputeInvokeOperator(task_id="upstream", function_name="resize")
-        task = make(cls, dag)
-    setattr(task, name, [upstream] if inside else upstream)
+def resize() -> None:
+    """What a DAG file has as the function of a task."""
 
-    with pytest.raises(
-        ParameterError, match=f"^{name}: is the task 'upstream', not its result; give the task's .output"
-    ):
-        settle(task)
+
+def add_to(context: Any, jinja_env: Any) -> str:
+    return "a-text"
+
+
+HOLDS: dict[str, Callable[[Any], Any]] = {
+    "itself": lambda value: value,
+    "in a list": lambda value: [value],
+    "in a dict": lambda value: {"a": value},
+}
+NOT_ITS_RESULT = {
+    "a task": (
+        lambda: FunctionComputeInvokeOperator(task_id="upstream", function_name="resize"),
+        "is the task 'upstream', not its result; give the task's .output",
+    ),
+    "a task function": (lambda: task(resize), "is the function resize, not what it returns; give resize(...)"),
+    "one with a context": (
+        lambda: task(lambda **context: context),
+        "is the function <lambda>, not what it returns; give <lambda>(...)",
+    ),
+    "a function": (lambda: resize, "is the function resize, not what it returns; give resize(...)"),
+    "a class": (lambda: dict, "is the function dict, not what it returns; give dict(...)"),
+    "a part of a function": (
+        lambda: partial(resize),
+        "is the function partial, not what it returns; give partial(...)",
+    ),
+}
+
+
+@every_parameter
+@pytest.mark.parametrize("what", NOT_ITS_RESULT)
+@pytest.mark.parametrize("inside", HOLDS)
+def test_a_task_or_a_function_in_the_place_of_its_result_is_named_with_the_way_to_its_result(
+    cls: Any, name: str, what: str, inside: str
+) -> None:
+    make_it, problem = NOT_ITS_RESULT[what]
+    with DAG("dag", schedule=None) as dag:
+        value = HOLDS[inside](make_it())
+        one = make(cls, dag)
+    setattr(one, name, value)
+
+    assert str(refusal(one.prepare_template)) == f"{name}: {problem} (task 'task')"
+    assert str(refusal(lambda: settle(one))) == f"{name}: {problem}"
+
+
+@every_parameter
+def test_a_function_that_airflow_calls_when_it_renders_is_no_mistake(cls: Any, name: str) -> None:
+    assert getattr(read(cls, **{name: add_to}), name) is add_to
+
+
+def test_one_pair_of_a_dict_is_no_payload(emulator: FunctionComputeEmulator, dag: DAG) -> None:
+    whole = FunctionComputeInvokeOperator.partial(task_id="task", dag=dag, function_name="resize").expand(
+        payload={"key": "cat.jpg"}
+    )
+    one = whole.unmap({"payload": ("key", "cat.jpg")})
+    render(one)
+
+    assert str(refusal(lambda: one.execute(context()))) == (
+        "payload: is one pair of a dict, as expand() maps over pairs; give a list: expand(payload=[{...}])"
+    )
+    assert not emulator.requests
