@@ -230,7 +230,8 @@ class FunctionComputeHook(_ConnectionHook):
         :param qualifier: version or alias.
         :param invocation_id_prefix: ids must start with it.
         :param statuses: one status or several, as a list or as text with commas between them; all by default.
-        :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive.
+        :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive. The server may leave
+            out what has not started.
         :param started_before: likewise.
         :param order: ``asc`` or ``desc`` by start time; the server's own order by default.
         :param include_payload: ask for the payloads that the invocations were started with.
@@ -273,7 +274,8 @@ class FunctionComputeHook(_ConnectionHook):
         :param qualifier: version or alias.
         :param invocation_id_prefix: ids must start with it.
         :param statuses: one status or several, as a list or as text with commas between them; all by default.
-        :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive.
+        :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive. The server may leave
+            out what has not started.
         :param started_before: likewise.
         :returns: ``{"total", "by_status"}``
         """

@@ -27,8 +27,8 @@ class FunctionComputeListInvocationsOperator(FunctionComputeTask, BaseOperator):
     :param service_name: FC 2.0 only; without it the function is looked for in FC 3.0.
     :param qualifier: version or alias.
     :param statuses: one status or several, as a list or as text with commas between them; all by default.
-    :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive. An invocation without a
-        start time passes.
+    :param started_after: aware datetime, ISO 8601 text with a zone, or epoch ms; inclusive. The server may leave
+        out what has not started.
     :param started_before: likewise.
     :param order: ``asc`` or ``desc`` by start time; the server's own order by default.
     :param fields: which fields each row has, out of those of an invocation. ``payload``, ``return_payload`` and

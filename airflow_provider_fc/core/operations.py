@@ -64,8 +64,8 @@ class ListInvocations(msgspec.Struct, frozen=True):
 
     :param prefix: ids must start with it.
     :param statuses: any of these; all by default. Servers take one at most, so several are sorted out here.
-    :param started_after: epoch ms, inclusive; an invocation without a start time passes.
-    :param started_before: epoch ms, inclusive; an invocation without a start time passes.
+    :param started_after: epoch ms, inclusive; what the server shows without a start time passes.
+    :param started_before: likewise.
     :param order: by start time; always sent by the callers that depend on it, since the default is not documented.
     :param page_size: 1 to 100.
     :param token: of the page before; all else must stay the same while the pages are read.
