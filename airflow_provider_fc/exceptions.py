@@ -1,4 +1,4 @@
-"""The public home of the errors that users catch; ``core/errors.py`` draws their tree and says what each means."""
+"""The public home of the errors that users catch; ``core/errors.py`` says what each means."""
 
 from __future__ import annotations
 

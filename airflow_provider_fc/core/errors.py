@@ -1,31 +1,4 @@
-"""The error tree: each class says whose fault it is and whether asking again can help.
-
-::
-
-    FunctionComputeError
-    ├── SettingsError
-    │   └── ConnectionNotFoundError
-    ├── ParameterError
-    ├── ResultTooLargeError
-    ├── TransportError            transient
-    │   └── CertificateError
-    ├── ProtocolError
-    │   ├── MalformedBodyError    transient
-    │   └── PagingError           transient
-    ├── ApiError                  with status, code, message and request id
-    │   ├── AccessDeniedError
-    │   ├── NotFoundError
-    │   ├── AlreadyExistsError
-    │   ├── AlreadyCompletedError
-    │   └── UnavailableError      transient
-    ├── NoRecordError
-    ├── DeadlineExceeded
-    └── WaitError
-        ├── InvocationsFailedError
-        ├── InvocationsLostError
-        ├── WaitTimeoutError
-        ├── NoInvocationsError
-        └── TriggerError
+"""The errors: each class says whose fault it is and whether asking again can help.
 
 None of them derives from ``AirflowException``: Airflow turns any of those into a *skip* when a deferred sensor with
 ``soft_fail`` resumes, and a failed batch must never look like a skip.

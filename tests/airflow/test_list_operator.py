@@ -120,6 +120,29 @@ def test_filters(emulator: FunctionComputeEmulator, parameters: dict[str, Any], 
     assert ids(**{"order": "asc", **parameters}) == expected
 
 
+@pytest.mark.parametrize(
+    ("parameters", "warns"),
+    [
+        ({"statuses": "Enqueued,Running", "started_after": START}, True),
+        ({"statuses": ["Dequeued"], "started_before": START}, True),
+        ({"statuses": "Enqueued"}, False),
+        ({"statuses": "Running", "started_after": START}, False),
+        ({"started_after": START}, False),
+    ],
+)
+def test_who_asks_for_what_has_not_started_is_warned_of_a_window_of_start_times(
+    emulator: FunctionComputeEmulator,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    parameters: dict[str, Any],
+    warns: bool,
+) -> None:
+    pushed(**parameters)
+
+    told = "started_after and started_before may leave out what is " in capfd.readouterr().out + caplog.text
+    assert told == warns
+
+
 def test_the_order_can_be_reversed(emulator: FunctionComputeEmulator) -> None:
     add(emulator, a="Failed", b="Succeeded", c="Failed")
 
