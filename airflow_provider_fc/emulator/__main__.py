@@ -88,9 +88,7 @@ def _explain(error: Exception, options: argparse.Namespace) -> str:
     if isinstance(error, SyntaxError):
         return f"{error.filename}:{error.lineno}: {error.msg}"
     if isinstance(error, FileNotFoundError):
-        return (
-            f"there is no {error.filename} in {os.getcwd()}; give FILE.py[:HANDLER[=NAME]], relative to where you are"
-        )
+        return f"there is no {error.filename} in {os.getcwd()}"
     if isinstance(error, IsADirectoryError):
         return f"{error.filename} is a folder; give a file"
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:

@@ -43,7 +43,7 @@ class Catalogue:
     def check_new(self, service: str, function: str, invocations: Sized) -> None:
         """Refuse to invoke a function that nobody registered or scripted: its old invocations do not execute it."""
         if self._is_strict and function not in self._registered and (service, function) not in self._scripted:
-            names = ", ".join(sorted(self._registered)) or "none"
+            names = f"{', '.join(sorted(self._registered)) or 'none'} (a new one needs a restart)"
             old = "; the state file has old invocations of it: restart with its functions file" if invocations else ""
             raise Refusal("FunctionNotFound", f"no function {function!r}; registered: {names}{old}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import logging
+import os
 import re
 import symtable
 import sys
@@ -101,7 +102,10 @@ def _one_in(path: str, handler: str) -> Target:
 
 def _definitions(path: str) -> dict[str, str]:
     """Map each top-level def to what keeps it from being called as (event, context); to nothing if it can be."""
-    tree = ast.parse(Path(path).read_bytes(), filename=path)
+    try:
+        tree = ast.parse(Path(path).read_bytes(), filename=path)
+    except FileNotFoundError:
+        raise ValueError(f"there is no {path} in {os.getcwd()}; give FILE.py[:HANDLER[=NAME]]") from None
     return {node.name: _problem(node) for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 

@@ -30,13 +30,11 @@ _LEGAL_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
 class FunctionComputeState:
     """Everything the emulator knows. Every method may be called from any thread.
 
-    :param clock: epoch seconds.
     :param functions: names of the functions workers execute.
     :param scripted_functions: function name -> the life of what is invoked under it.
-    :param retries: further attempts of a callable after a failed one, ``retry_delay`` seconds later.
-    :param strict_functions: whether invoking a function that nobody registered or scripted is 404 FunctionNotFound; by
-        default if any is registered, or the journal holds invocations that were executed.
     :param journal: keeps invocations over restarts; ``restored`` says whether it held any.
+
+    The others are those of ``FunctionComputeEmulator``.
     """
 
     def __init__(

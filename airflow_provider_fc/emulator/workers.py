@@ -98,6 +98,7 @@ class WorkerPool:
         self._targets = targets
         self._credentials = credentials
         self._where = {"region": region, "account_id": account_id}
+        self._stamps = {target.file: _stamp(target.file) for target in targets.values()}
         self._closing = False
         self._processes: set[WorkerProcess] = set()
         if load_first:
@@ -172,6 +173,7 @@ class WorkerPool:
 
     def _task(self, invocation: Invocation) -> Task:
         target = self._targets[invocation.function]
+        self._say_if_changed(target.file)
         context = msgspec.structs.replace(
             self._context(invocation.function, target),
             service_name=invocation.service,
@@ -181,6 +183,12 @@ class WorkerPool:
             attempt=invocation.attempts,
         )
         return Task(target=target, event=invocation.payload, context=context)
+
+    def _say_if_changed(self, file: str) -> None:
+        stamp = _stamp(file)
+        if stamp != self._stamps[file]:
+            self._stamps[file] = stamp
+            log.warning("%s has changed: restart the emulator; old and new code may run side by side until then", file)
 
     def _context(self, function: str, target: Target) -> Context:
         """Make the context of a function that nobody has invoked yet."""
@@ -195,6 +203,12 @@ class WorkerPool:
             credentials=_role(self._credentials()),
             **self._where,
         )
+
+
+def _stamp(file: str) -> int:
+    with suppress(OSError):
+        return os.stat(file).st_mtime_ns
+    return 0
 
 
 def _problem(process: WorkerProcess, outcome: Outcome | None) -> str:

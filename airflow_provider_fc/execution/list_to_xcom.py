@@ -27,7 +27,7 @@ def execute(task: FunctionComputeListInvocationsOperator, context: Context) -> l
         if not result.rows:
             more = if_not_expected(task, hook, task.invocation_id_prefix)
     queued = {"Enqueued", "Dequeued"}.intersection(parameters.statuses("statuses", task.statuses))
-    if queued and (task.started_after or task.started_before):
+    if queued and (task.started_after, task.started_before) != (None, None):
         task.log.warning("started_after and started_before may leave out what is %s", " or ".join(sorted(queued)))
     task.log.info("%d invocations were listed%s", len(result.rows), more)
     context["ti"].xcom_push(key="summary", value=result.summary())

@@ -125,6 +125,7 @@ def test_filters(emulator: FunctionComputeEmulator, parameters: dict[str, Any], 
     [
         ({"statuses": "Enqueued,Running", "started_after": START}, True),
         ({"statuses": ["Dequeued"], "started_before": START}, True),
+        ({"statuses": "Enqueued", "started_after": 0}, True),
         ({"statuses": "Enqueued"}, False),
         ({"statuses": "Running", "started_after": START}, False),
         ({"started_after": START}, False),

@@ -313,7 +313,7 @@ def test_closing_ends_the_worker_processes(tmp_path):
 
 
 def test_an_unregistered_function_is_named_with_those_that_exist(alone):
-    with pytest.raises(Refusal, match=r"no function 'thumb'; registered: .*echo"):
+    with pytest.raises(Refusal, match=r"no function 'thumb'; registered: .*echo.* \(a new one needs a restart\)"):
         alone.state.submit("", "thumb")
 
 
@@ -381,6 +381,29 @@ def test_a_file_without_usable_functions_is_an_error(tmp_path, source, message):
         read_functions(file)
 
 
+@pytest.mark.parametrize("choice", ["missing.py", "missing.py:f"])
+def test_a_file_that_does_not_exist_is_an_error_that_says_where_it_was_looked_for(tmp_path, monkeypatch, choice):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(ValueError, match=rf"there is no missing.py in {tmp_path}; give FILE.py"):
+        FunctionComputeEmulator(functions=choice)
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda file: os.utime(file, (0, 0))])
+def test_a_functions_file_that_has_changed_is_said_once_a_change_at_the_next_invocation(tmp_path, caplog, change):
+    file = tmp_path / "functions.py"
+    file.write_text("def f(event, context):\n    return 'old'\n")
+    with FunctionComputeEmulator(functions=file, workers=1) as emulator:
+        assert run(emulator, "f").return_payload == "old"
+        assert caplog.messages == []
+        change(file)
+
+        assert [run(emulator, "f").return_payload for _ in range(2)] == ["old", "old"]
+
+    again = "restart the emulator; old and new code may run side by side until then"
+    assert caplog.messages == [f"{file} has changed: {again}"]
+
+
 @pytest.mark.parametrize(
     ("choice", "names"),
     [
@@ -432,7 +455,7 @@ def test_several_files_serve_their_functions_together(tmp_path):
     ("functions", "message"),
     [
         (f"{FILE}:missing", "has no handler 'missing'; it has echo, text, "),
-        (f"{FILE}:", "No such file"),
+        (f"{FILE}:", "there is no "),
         (f"{FILE}:helper", "helper takes less than"),
         (f"{FILE}:echo=make thumb", "'make thumb' cannot be a function's name"),
         (f"{FILE}:echo=a,fail=a", "two functions are named 'a'"),

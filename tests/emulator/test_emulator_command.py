@@ -224,10 +224,11 @@ def test_a_wrong_option_is_a_usage_error(capsys, argument):
     [
         (["--functions", "{}"], "x = 1", "no function found"),
         (["--functions", "{}"], "def f(:", "{}:1: "),
-        (["--functions", "{}.missing"], "", "give FILE.py[:HANDLER[=NAME]], relative to where you are"),
-        (["--functions", "{0.parent}/x.py:f"], "", "give FILE.py[:HANDLER[=NAME]], relative to where you are"),
+        (["--functions", "{}.missing"], "", "there is no {}.missing in "),
+        (["--functions", "{0.parent}/x.py:f"], "", "; give FILE.py[:HANDLER[=NAME]]"),
         (["--functions", "{0.parent}"], "", "is a folder; give a file"),
         (["--scenario", "{}"], '{"invocation": []}', "did you mean `invocations`"),
+        (["--scenario", "{}.missing"], "", "there is no {}.missing in "),
         (["--scenario", "{}"], "{", "{}: Input data was truncated"),
         (["--scenario", "{}"], '{"invocations": [{"function": "f", "id_template": "{foo}-{index}"}]}', "braces hold"),
         (["--scenario", "{}"], '{"switches": {"list_lag": 1e308}}', "<= 1000000000.0"),
