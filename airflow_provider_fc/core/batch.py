@@ -270,8 +270,11 @@ def unfinished(batch: Batch, summary: Summary, *, complete: bool = True, endpoin
     if not summary.total and (expected or batch.on_empty == "wait"):
         return f"nothing found yet{f', {expected} expected' if expected else ''}{_where_else(batch, endpoint)}"
     if summary.total < expected:
-        return f"{summary}, {expected} expected{_what_may_be_missing(batch)}"
+        return f"{summary}, {expected}{ARE_EXPECTED}{_what_may_be_missing(batch)}"
     return None
+
+
+ARE_EXPECTED = " expected"
 
 
 def _what_may_be_missing(batch: Batch) -> str:

@@ -39,11 +39,6 @@ class Counts:
     def ended(self) -> int:
         return sum(count for status, count in self.by_status.items() if is_terminal(status))
 
-    @property
-    def remaining(self) -> int:
-        """So many have not ended, those that are expected but were not found included."""
-        return max(self.expected or 0, self.total) - self.ended
-
     def __str__(self) -> str:
         """Tell them as ``3,412 of 5,000 ended (12 failed), 1,588 unfinished: Running 212, Enqueued 1,376``."""
         of = f" of {self.expected:,}" if self.complete and self.expected and self.expected >= self.total else ""
@@ -82,19 +77,16 @@ class Trend:
     def add(self, counts: Counts, now: datetime) -> None:
         if not counts.complete:
             return
-        self._remaining = counts.remaining
+        self._remaining = 0
+        if counts.ended < counts.total:  # else the pace says nothing of what is not found
+            self._remaining = max(counts.expected or 0, counts.total) - counts.ended
         self._ended.append((now, counts.ended))
         while now - self._ended[0][0] > TREND:
             self._ended.popleft()
 
-    @property
-    def left(self) -> timedelta | None:
-        """The time until all have ended at this pace; ``None`` while there is no trend."""
-        return time_left(self._ended, self._remaining)
-
     def __str__(self) -> str:
         """Tell it as ``; about 14 min left at this pace``; empty while there is no trend."""
-        left = self.left
+        left = time_left(self._ended, self._remaining)
         return "" if left is None else f"; {duration_text(left)} left at this pace"
 
 

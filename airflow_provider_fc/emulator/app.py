@@ -66,9 +66,8 @@ class FunctionComputeApp:
     """Answers signed requests of the three API generations.
 
     :param state: what there is to answer about; its clock is the server's.
-    :param access_key_id: with ``access_key_secret`` the only valid key pair.
-    :param security_token: the token every request has to carry.
-    :param on_request: told of every request that was answered.
+
+    The others are those of ``FunctionComputeEmulator``.
     """
 
     def __init__(

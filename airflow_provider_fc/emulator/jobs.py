@@ -46,11 +46,7 @@ class Owner(Protocol):
 
 
 class JobQueue:
-    """Leads invocations through their attempts: Enqueued, Dequeued, Running, and Retrying while any are left.
-
-    :param retries: further attempts after a failed one.
-    :param retry_delay: seconds between two attempts.
-    """
+    """Leads invocations through their attempts: Enqueued, Dequeued, Running, and Retrying while any are left."""
 
     def __init__(self, state: Owner, *, retries: int, retry_delay: float) -> None:
         self.executions: list[Execution] = []

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSensorTimeout, PokeReturn
 from airflow_provider_fc._compat import SHORTEST_RESCHEDULE, first_reschedule_date, note, recall
 from airflow_provider_fc.core import errors, parameters
 from airflow_provider_fc.core.batch import (
+    ARE_EXPECTED,
     COUNT_THEM,
     PARAMETERS,
     Batch,
@@ -288,7 +289,8 @@ class SensorExecution:
             return f". If all this is right, {_START_IT}"
         cut = self._seconds_to_wait() < parameters.seconds("timeout", self.sensor.timeout)
         limit = "execution_timeout" if cut else "timeout"
-        return f". What is unfinished goes on: raise {limit}{_THEN_CLEAR}. If more were expected, {_START_IT}"
+        goes_on = "If more will come" if ARE_EXPECTED in reason else "What is unfinished goes on"
+        return f". {goes_on}: raise {limit}{_THEN_CLEAR}. If more were expected, {_START_IT}"
 
     @property
     def _log_tail_lines(self) -> int:

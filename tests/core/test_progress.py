@@ -53,7 +53,6 @@ def test_every_invocation_is_told_once(by_status: dict[str, int], expected: int 
     counts = Counts(by_status, 0, expected)
 
     assert counts.ended + sum(n for status, n in by_status.items() if not is_terminal(status)) == counts.total
-    assert counts.remaining == max(expected or 0, counts.total) - counts.ended
     assert str(counts).startswith(f"{counts.ended:,} ")
 
 
@@ -103,6 +102,16 @@ def test_more_that_is_left_never_takes_less_time(ended: int, seconds: int, some:
     left = [time_left(counts, remaining) or longest for remaining in (some, some + more)]
 
     assert all(one <= other for one, other in pairwise(left))
+
+
+def test_no_pace_is_told_for_what_is_not_found_while_nothing_is_under_way() -> None:
+    trend = Trend()
+    trend.add(Counts({"Succeeded": 1, "Running": 1}, expected=3), NOW)
+    trend.add(Counts({"Succeeded": 2}, expected=3), NOW + timedelta(minutes=1))
+    assert str(trend) == ""
+
+    trend.add(Counts({"Succeeded": 2, "Running": 1}, expected=3), NOW + timedelta(minutes=2))
+    assert str(trend) == "; about 2 min left at this pace"
 
 
 def test_what_is_older_than_half_an_hour_or_was_not_complete_tells_no_pace() -> None:
