@@ -13,10 +13,7 @@ from airflow_provider_fc.emulator.scripts import words_of
 class Catalogue:
     """Knows the registered functions and every status word that has come up.
 
-    :param callables: names of the functions workers execute.
-    :param lives: function name -> the life of what is invoked under it.
-    :param strict: whether a function nobody registered is refused; by default if any is registered, or was when what is
-        loaded was executed.
+    :param strict: whether a function nobody registered is refused: ``strict_functions`` of ``FunctionComputeEmulator``.
     """
 
     def __init__(self, callables: Iterable[str], lives: Mapping[str, Life], strict: bool | None) -> None:
