@@ -195,7 +195,7 @@ class History:
 
     :param fault_rate: share of requests that are lost on their way.
     :param slow_rate: share of requests that take far longer than others.
-    :param reschedule: each poll is a process of its own, which knows nothing of those before.
+    :param reschedule: each poll is a process of its own, which knows of those before one live invocation at most.
     """
 
     setting: Setting
@@ -334,9 +334,13 @@ class Teller:
         return Wait(watch(batch, START), schedule, self.context)
 
     def _pokes(self, pause: float) -> Outcome:
+        live_id = None
         while True:
             self.second += pause
-            outcome = drive(self._wait().poke(self.context), self._obey)
+            wait = self._wait()
+            wait.watch.live_id = live_id
+            outcome = drive(wait.poke(self.context), self._obey)
+            live_id = wait.watch.live_id or live_id  # as the sensor hands it over
             if outcome is not None and outcome.decided:
                 return outcome
             pause = self._history.poll_interval * self._chance.uniform(0.9, 1.1)

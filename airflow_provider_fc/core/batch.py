@@ -234,6 +234,9 @@ class Tally:
     def keys(self) -> frozenset[bytes]:
         return frozenset(self._statuses)
 
+    def has(self, invocation_id: str) -> bool:
+        return digest(invocation_id) in self._statuses
+
     @property
     def fingerprint(self) -> tuple[int, int]:
         """Equal for equal sets of ids; comparing whole sets would hold up an event loop."""

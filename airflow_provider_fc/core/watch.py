@@ -313,20 +313,22 @@ class PrefixWatch(Watch):
         yield Sleep(self.batch.settle_seconds)
         second = self._listing("asc", context)
         yield from second.finish(stop_at_live=True)
-        if second.live or second.tally.fingerprint != first.tally.fingerprint:
-            return None
-        return None if second.pages > 1 and (yield from self._find_moved(context)) else second
+        moved, same = second.live, second.tally.fingerprint == first.tally.fingerprint
+        if moved is None and same and second.pages > 1:
+            moved = yield from self._find_moved(second.tally, context)
+        if moved is not None and not moved.is_terminal and self._several_pages:
+            self.live_id = moved.invocation_id  # so that the next poll need not come across it again
+        return second if same and moved is None else None
 
-    def _find_moved(self, context: Context) -> Flow[Invocation | None]:
-        """Read both ends once more: what moved while the pages were read has moved to one of them.
+    def _find_moved(self, counted: Tally, context: Context) -> Flow[Invocation | None]:
+        """Read both ends once more: what moved while the pages were read has moved to one of them, and may have ended.
 
         After each the filters are asked as well: what moves from one end to the other meanwhile is being retried.
         """
         for order in ("asc", "desc"):
-            end = self._listing(order, context)
-            yield from end.next_page()
-            if end.live:
-                return end.live
+            for item in (yield from self._listing(order, context).next_page()):
+                if not (item.is_terminal and counted.has(item.invocation_id)):
+                    return item
             for status in ("Running", "Retrying"):
                 live = yield from self._find_with(status, context)
                 if live:

@@ -405,11 +405,12 @@ def test_a_finished_one_without_an_end_time_is_not_taken_for_old(world: World) -
     assert world.slept == [15]
 
 
+@pytest.mark.parametrize("status", ["Retrying", "Failed"])
 @pytest.mark.parametrize("end", ["asc", "desc"])
-def test_one_that_moved_behind_both_listings_is_found(world: World, end: str) -> None:
-    """It moves to an end of the listing whenever a reading has passed that end."""
+def test_one_that_moved_behind_both_listings_is_found(world: World, end: str, status: str) -> None:
+    """It moves to an end of the listing whenever a reading has passed that end, and may end there."""
     others = [row(f"job-{index:03}", "Succeeded") for index in range(150)]
-    moved = row("job-x", "Retrying", startedTime=0)
+    moved = row("job-x", status, startedTime=0)
 
     def answer(request: HttpRequest) -> HttpResponse:
         asked = request.query
@@ -423,7 +424,19 @@ def test_one_that_moved_behind_both_listings_is_found(world: World, end: str) ->
 
     world.answer = answer
 
-    assert world.run(world.wait().poke(world.context)).kind is Kind.WAITING
+    wait = world.wait()
+    assert world.run(wait.poke(world.context)).kind is Kind.WAITING
+    assert wait.watch.live_id == ("job-x" if status == "Retrying" else None)  # the next poll begins with it
+
+
+def test_what_is_live_in_the_confirmation_is_what_the_next_poll_begins_with(world: World) -> None:
+    world.add_many(150, submitted_seconds_ago=60)
+    world.add("job-late", statuses=["Enqueued"], appears_after=10, submitted_seconds_ago=3600)
+    wait = world.wait()
+
+    assert world.kind_of(wait.poke(world.context)) is Kind.WAITING
+    assert world.slept == [15]
+    assert world.requests_of(wait.poke(world.context))[1] == 1
 
 
 def test_a_settled_listing_is_confirmed_the_other_way_round(world: World) -> None:
