@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from harness import World
-from histories import FUNCTION, LATE, SETTINGS, START, START_TIMES, WRONG_GREEN, Life, Server, main, search
+from histories import FUNCTION, LATE, RIGHT, SETTINGS, START, START_TIMES, WRONG_GREEN, Life, Server, main, search
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +119,11 @@ def test_no_adversarial_history_of_a_few_hundred_is_green_too_early_or_judged_la
     found = {number: verdict for _, verdict, number in search(1, range(20 * len(SETTINGS)))}
 
     assert {number: verdict for number, verdict in found.items() if verdict in (WRONG_GREEN, LATE)} == {}
+
+
+@pytest.mark.parametrize(("seed", "number"), [(7, 506), (7, 1535), (1, 9206)])
+def test_a_history_that_hides_one_from_both_listings_is_not_green_too_early(seed: int, number: int) -> None:
+    assert [verdict for _, verdict, _ in search(seed, range(number, number + 1))] == [RIGHT]
 
 
 def test_the_search_prints_a_table_and_is_the_same_again_for_the_same_seed(capsys: pytest.CaptureFixture[str]) -> None:
